@@ -6,17 +6,28 @@ namespace Arrakis.Native.Weights;
 /// </summary>
 internal readonly unsafe record struct WeightMatrix(nint Data, ElementType Type, int Rows, int Columns)
 {
-    /// <summary>Bytes from one row to the next.</summary>
-    public nint RowBytes => (nint)Type.RowBytes(Columns);
+    /// <summary>Where this matrix begins in a stored row: not 0 for a slice of the inputs.</summary>
+    public int FirstColumn { get; private init; }
 
-    /// <summary>The start of a row.</summary>
+    /// <summary>Bytes from one stored row to the next.</summary>
+    public nint RowBytes { get; private init; } = (nint)Type.RowBytes(Columns);
+
+    /// <summary>The start of a stored row; the matrix's own first element is <see cref="FirstColumn"/> elements on.</summary>
     public byte* Row(int row) => (byte*)Data + row * RowBytes;
 
-    /// <summary>Rows <paramref name="first"/> … <paramref name="first"/> + <paramref name="count"/> − 1.</summary>
-    public WeightMatrix Slice(int first, int count)
+    /// <summary>Inputs <paramref name="first"/> … <paramref name="first"/> + <paramref name="count"/> − 1 of every row: a head's part of W_O.</summary>
+    public WeightMatrix SliceColumns(int first, int count)
+    {
+        ArgumentOutOfRangeException.ThrowIfGreaterThan((uint)first, (uint)Columns, nameof(first));
+        ArgumentOutOfRangeException.ThrowIfGreaterThan((uint)count, (uint)(Columns - first), nameof(count));
+        return this with { Columns = count, FirstColumn = FirstColumn + first };
+    }
+
+    /// <summary>Rows <paramref name="first"/> … <paramref name="first"/> + <paramref name="count"/> − 1: a head's part of W_Q.</summary>
+    public WeightMatrix SliceRows(int first, int count)
     {
         ArgumentOutOfRangeException.ThrowIfGreaterThan((uint)first, (uint)Rows, nameof(first));
         ArgumentOutOfRangeException.ThrowIfGreaterThan((uint)count, (uint)(Rows - first), nameof(count));
-        return new((nint)Row(first), Type, count, Columns);
+        return this with { Data = (nint)Row(first), Rows = count };
     }
 }

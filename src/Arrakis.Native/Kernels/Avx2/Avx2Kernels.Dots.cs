@@ -1,0 +1,187 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+using Arrakis.Native.Weights;
+
+namespace Arrakis.Native.Kernels;
+
+// Products with one vector, and widening. What a row's elements are is a type parameter; the loops are written once.
+internal readonly unsafe partial struct Avx2Kernels
+{
+    /// <summary>Eight stored elements as floats.</summary>
+    private interface IElements
+    {
+        static abstract ElementType Type { get; }
+
+        static abstract int Bytes { get; }
+
+        static abstract Vector256<float> Load(byte* source);
+    }
+
+    /// <summary>A block of 32 quantised elements: their integers as floats, eight to a part; they share a scale.</summary>
+    private interface IBlocks
+    {
+        static abstract int Bytes { get; }
+
+        static abstract Vector256<float> Load(byte* block, int part);
+    }
+
+    public static void Dots(in WeightMatrix matrix, int first, int rows, float* x, float* y)
+    {
+        switch (matrix.Type)
+        {
+            case ElementType.F32: ElementDots<F32>(in matrix, first, rows, x, y); break;
+            case ElementType.F16: ElementDots<F16>(in matrix, first, rows, x, y); break;
+            case ElementType.BF16: ElementDots<BF16>(in matrix, first, rows, x, y); break;
+            case ElementType.Q8_0: BlockDots<Q8>(in matrix, first, rows, x, y); break;
+            case ElementType.Q4_0: BlockDots<Q4>(in matrix, first, rows, x, y); break;
+            default: throw new ArgumentOutOfRangeException(nameof(matrix), matrix.Type, null);
+        }
+    }
+
+    public static void Widen(ElementType type, byte* source, int count, float* destination)
+    {
+        switch (type)
+        {
+            case ElementType.F32: WidenElements<F32>(source, count, destination); break;
+            case ElementType.F16: WidenElements<F16>(source, count, destination); break;
+            case ElementType.BF16: WidenElements<BF16>(source, count, destination); break;
+            case ElementType.Q8_0: WidenBlocks<Q8>(source, count, destination); break;
+            case ElementType.Q4_0: WidenBlocks<Q4>(source, count, destination); break;
+            default: throw new ArgumentOutOfRangeException(nameof(type), type, null);
+        }
+    }
+
+    private static void ElementDots<T>(in WeightMatrix matrix, int first, int rows, float* x, float* y) where T : struct, IElements
+    {
+        int columns = matrix.Columns;
+        float* tail = stackalloc float[Width];
+        for (int r = 0; r < rows; r++)
+        {
+            byte* row = matrix.Row(first + r);
+            Vector256<float> s0 = Vector256<float>.Zero, s1 = s0, s2 = s0, s3 = s0;
+            int k = 0;
+            for (; k + 4 * Width <= columns; k += 4 * Width, row += 4 * T.Bytes)
+            {
+                s0 = Fma.MultiplyAdd(T.Load(row), Vector256.Load(x + k), s0);
+                s1 = Fma.MultiplyAdd(T.Load(row + T.Bytes), Vector256.Load(x + k + Width), s1);
+                s2 = Fma.MultiplyAdd(T.Load(row + 2 * T.Bytes), Vector256.Load(x + k + 2 * Width), s2);
+                s3 = Fma.MultiplyAdd(T.Load(row + 3 * T.Bytes), Vector256.Load(x + k + 3 * Width), s3);
+            }
+
+            for (; k + Width <= columns; k += Width, row += T.Bytes)
+                s0 = Fma.MultiplyAdd(T.Load(row), Vector256.Load(x + k), s0);
+            float sum = Vector256.Sum((s0 + s1) + (s2 + s3));
+            ScalarKernels.Widen(T.Type, row, columns - k, tail);
+            for (int i = 0; k < columns; k++, i++)
+                sum += tail[i] * x[k];
+            y[r] = sum;
+        }
+    }
+
+    private static void BlockDots<T>(in WeightMatrix matrix, int first, int rows, float* x, float* y) where T : struct, IBlocks
+    {
+        for (int r = 0; r < rows; r++)
+        {
+            byte* block = matrix.Row(first + r);
+            Vector256<float> s0 = Vector256<float>.Zero, s1 = s0, s2 = s0, s3 = s0;
+            for (int k = 0; k < matrix.Columns; k += 4 * Width, block += T.Bytes)
+            {
+                Vector256<float> scale = Vector256.Create(ScaleOf(block));
+                s0 = Fma.MultiplyAdd(T.Load(block, 0) * scale, Vector256.Load(x + k), s0);
+                s1 = Fma.MultiplyAdd(T.Load(block, 1) * scale, Vector256.Load(x + k + Width), s1);
+                s2 = Fma.MultiplyAdd(T.Load(block, 2) * scale, Vector256.Load(x + k + 2 * Width), s2);
+                s3 = Fma.MultiplyAdd(T.Load(block, 3) * scale, Vector256.Load(x + k + 3 * Width), s3);
+            }
+
+            y[r] = Vector256.Sum((s0 + s1) + (s2 + s3));
+        }
+    }
+
+    private static void WidenElements<T>(byte* source, int count, float* destination) where T : struct, IElements
+    {
+        int i = 0;
+        for (; i + Width <= count; i += Width, source += T.Bytes)
+            T.Load(source).Store(destination + i);
+        ScalarKernels.Widen(T.Type, source, count - i, destination + i);
+    }
+
+    private static void WidenBlocks<T>(byte* source, int count, float* destination) where T : struct, IBlocks
+    {
+        for (int i = 0; i < count; i += 4 * Width, source += T.Bytes)
+        {
+            Vector256<float> scale = Vector256.Create(ScaleOf(source));
+            for (int part = 0; part < 4; part++)
+                (T.Load(source, part) * scale).Store(destination + i + part * Width);
+        }
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static float ScaleOf(byte* block) => (float)Unsafe.ReadUnaligned<Half>(block);
+
+    private readonly struct F32 : IElements
+    {
+        public static ElementType Type => ElementType.F32;
+
+        public static int Bytes => Width * 4;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector256<float> Load(byte* source) => Vector256.Load((float*)source);
+    }
+
+    private readonly struct BF16 : IElements
+    {
+        public static ElementType Type => ElementType.BF16;
+
+        public static int Bytes => Width * 2;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector256<float> Load(byte* source) =>
+            (Avx2.ConvertToVector256Int32((ushort*)source).AsUInt32() << 16).AsSingle();
+    }
+
+    private readonly struct F16 : IElements
+    {
+        public static ElementType Type => ElementType.F16;
+
+        public static int Bytes => Width * 2;
+
+        // .NET has no class for F16C. A half's exponent and mantissa, moved into a single's place, are an exponent 112 too small. Adding 224 and then
+        // multiplying by 2^-112 mends that, and takes an exponent of 31 (infinity, NaN) to 255, which the multiplication leaves alone. A half below
+        // 2^-14 has no implicit one: its mantissa m is placed below 0.5 as 0.5 + m·2^-24 and 0.5 taken away, so that no slow subnormal is multiplied.
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector256<float> Load(byte* source)
+        {
+            Vector256<uint> bits = Avx2.ConvertToVector256Int32((ushort*)source).AsUInt32() << 16;
+            Vector256<uint> sign = bits & Vector256.Create(0x8000_0000u);
+            Vector256<uint> magnitude = bits + bits;
+            Vector256<float> normal = ((magnitude >>> 4) + Vector256.Create(224u << 23)).AsSingle() * Vector256.Create(0x0780_0000u).AsSingle();
+            Vector256<float> subnormal = ((magnitude >>> 17) | Vector256.Create(126u << 23)).AsSingle() - Vector256.Create(0.5f);
+            Vector256<uint> small = Vector256.LessThan(magnitude, Vector256.Create(1u << 27));
+            return (Vector256.ConditionalSelect(small, subnormal.AsUInt32(), normal.AsUInt32()) | sign).AsSingle();
+        }
+    }
+
+    private readonly struct Q8 : IBlocks
+    {
+        public static int Bytes => 34;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector256<float> Load(byte* block, int part) =>
+            Vector256.ConvertToSingle(Avx2.ConvertToVector256Int32((sbyte*)block + 2 + part * Width));
+    }
+
+    private readonly struct Q4 : IBlocks
+    {
+        public static int Bytes => 18;
+
+        // Elements 0–15 are the low nibbles of the sixteen bytes, 16–31 the high ones.
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Vector256<float> Load(byte* block, int part)
+        {
+            Vector256<int> packed = Avx2.ConvertToVector256Int32(block + 2 + part % 2 * Width);
+            Vector256<int> nibbles = part < 2 ? packed & Vector256.Create(15) : packed >> 4;
+            return Vector256.ConvertToSingle(nibbles - Vector256.Create(8));
+        }
+    }
+}

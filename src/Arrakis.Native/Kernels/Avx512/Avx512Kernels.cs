@@ -1,0 +1,139 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.Intrinsics;
+using System.Runtime.Intrinsics.X86;
+
+namespace Arrakis.Native.Kernels;
+
+/// <summary>AVX-512: 32 registers of 16 floats, multiply-add in one instruction.</summary>
+internal readonly unsafe partial struct Avx512Kernels : IKernels
+{
+    private const int Width = 16;
+
+    public static KernelTier Tier => KernelTier.Avx512;
+
+    public static int Lanes => Width;
+
+    public static int TileVectors => 3;
+
+    public static int TileRows => 8;
+
+    public static void WeightedSum(float* weights, int count, float* rows, nint stride, int columns, float* y)
+    {
+        int j = 0;
+        for (; j + 4 * Width <= columns; j += 4 * Width)
+        {
+            Vector512<float> s0 = Vector512<float>.Zero, s1 = s0, s2 = s0, s3 = s0;
+            float* row = rows + j;
+            for (int i = 0; i < count; i++, row += stride)
+            {
+                Vector512<float> w = Vector512.Create(weights[i]);
+                s0 = Vector512.FusedMultiplyAdd(w, Vector512.Load(row), s0);
+                s1 = Vector512.FusedMultiplyAdd(w, Vector512.Load(row + Width), s1);
+                s2 = Vector512.FusedMultiplyAdd(w, Vector512.Load(row + 2 * Width), s2);
+                s3 = Vector512.FusedMultiplyAdd(w, Vector512.Load(row + 3 * Width), s3);
+            }
+
+            s0.Store(y + j);
+            s1.Store(y + j + Width);
+            s2.Store(y + j + 2 * Width);
+            s3.Store(y + j + 3 * Width);
+        }
+
+        for (; j + Width <= columns; j += Width)
+        {
+            Vector512<float> sum = Vector512<float>.Zero;
+            for (int i = 0; i < count; i++)
+                sum = Vector512.FusedMultiplyAdd(Vector512.Create(weights[i]), Vector512.Load(rows + i * stride + j), sum);
+            sum.Store(y + j);
+        }
+
+        ScalarKernels.WeightedSum(weights, count, rows + j, stride, columns - j, y + j);
+    }
+
+    public static void Rotate(float* x, float* y, int headDim, float* cos, float* sin, RotaryLayout layout)
+    {
+        int half = headDim / 2;
+        int i = 0;
+        if (layout == RotaryLayout.Halves)
+        {
+            for (; i + Width <= half; i += Width)
+            {
+                Vector512<float> a = Vector512.Load(x + i), b = Vector512.Load(x + half + i);
+                Vector512<float> c = Vector512.Load(cos + i), s = Vector512.Load(sin + i);
+                (a * c - b * s).Store(y + i);
+                (b * c + a * s).Store(y + half + i);
+            }
+
+            RowOperations.RotateHalves(x, y, half, i, cos, sin);
+            return;
+        }
+
+        // Sixteen neighbours are eight pairs: every cosine twice, and the sines against the pairs' other halves with alternating signs.
+        Vector512<int> twice = Vector512.Create(0, 0, 1, 1, 2, 2, 3, 3, 4, 4, 5, 5, 6, 6, 7, 7);
+        Vector512<int> swap = Vector512.Create(1, 0, 3, 2, 5, 4, 7, 6, 9, 8, 11, 10, 13, 12, 15, 14);
+        Vector512<float> signs = Vector512.Create(Vector256.Create(-1f, 1, -1, 1, -1, 1, -1, 1), Vector256.Create(-1f, 1, -1, 1, -1, 1, -1, 1));
+        for (; i + Width / 2 <= half; i += Width / 2)
+        {
+            Vector512<float> pairs = Vector512.Load(x + 2 * i);
+            Vector512<float> c = Vector512.Shuffle(Vector512.Create(Vector256.Load(cos + i), default), twice);
+            Vector512<float> s = Vector512.Shuffle(Vector512.Create(Vector256.Load(sin + i), default), twice) * signs;
+            (pairs * c + Vector512.Shuffle(pairs, swap) * s).Store(y + 2 * i);
+        }
+
+        RowOperations.RotatePairs(x, y, half, i, cos, sin);
+    }
+
+    public static void Transpose(float* source, nint sourceStride, float* destination, nint destinationStride, int rows, int columns)
+    {
+        int i = 0;
+        for (; i + 8 <= rows; i += 8)
+        {
+            int j = 0;
+            for (; j + Width <= columns; j += Width)
+                Transpose8x16(source + i * sourceStride + j, sourceStride, destination + j * destinationStride + i, destinationStride);
+            ScalarKernels.Transpose(source + i * sourceStride + j, sourceStride, destination + j * destinationStride + i, destinationStride, 8, columns - j);
+        }
+
+        ScalarKernels.Transpose(source + i * sourceStride, sourceStride, destination + i, destinationStride, rows - i, columns);
+    }
+
+    // Eight rows of sixteen become sixteen rows of eight: pairs of rows, then fours are interleaved within each 128-bit lane, so that register q of a
+    // half holds column 4·lane + q of four rows; two halves of the rows side by side make a stored row of eight.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Transpose8x16(float* source, nint stride, float* destination, nint destinationStride)
+    {
+        Interleave(source, stride, out Vector512<float> a0, out Vector512<float> a1, out Vector512<float> a2, out Vector512<float> a3);
+        Interleave(source + 4 * stride, stride, out Vector512<float> b0, out Vector512<float> b1, out Vector512<float> b2, out Vector512<float> b3);
+        StoreColumns(a0, b0, destination, 4 * destinationStride);
+        StoreColumns(a1, b1, destination + destinationStride, 4 * destinationStride);
+        StoreColumns(a2, b2, destination + 2 * destinationStride, 4 * destinationStride);
+        StoreColumns(a3, b3, destination + 3 * destinationStride, 4 * destinationStride);
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Interleave(
+        float* source, nint stride, out Vector512<float> q0, out Vector512<float> q1, out Vector512<float> q2, out Vector512<float> q3)
+    {
+        Vector512<float> r0 = Vector512.Load(source), r1 = Vector512.Load(source + stride);
+        Vector512<float> r2 = Vector512.Load(source + 2 * stride), r3 = Vector512.Load(source + 3 * stride);
+        Vector512<double> low01 = Avx512F.UnpackLow(r0, r1).AsDouble();
+        Vector512<double> high01 = Avx512F.UnpackHigh(r0, r1).AsDouble();
+        Vector512<double> low23 = Avx512F.UnpackLow(r2, r3).AsDouble();
+        Vector512<double> high23 = Avx512F.UnpackHigh(r2, r3).AsDouble();
+        q0 = Avx512F.UnpackLow(low01, low23).AsSingle();
+        q1 = Avx512F.UnpackHigh(low01, low23).AsSingle();
+        q2 = Avx512F.UnpackLow(high01, high23).AsSingle();
+        q3 = Avx512F.UnpackHigh(high01, high23).AsSingle();
+    }
+
+    // Lane l of a holds a column's rows 0–3, lane l of b the same column's rows 4–7.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void StoreColumns(Vector512<float> a, Vector512<float> b, float* destination, nint laneStride)
+    {
+        Vector256<float> aLow = a.GetLower(), aHigh = a.GetUpper(), bLow = b.GetLower(), bHigh = b.GetUpper();
+        Vector256.Create(aLow.GetLower(), bLow.GetLower()).Store(destination);
+        Vector256.Create(aLow.GetUpper(), bLow.GetUpper()).Store(destination + laneStride);
+        Vector256.Create(aHigh.GetLower(), bHigh.GetLower()).Store(destination + 2 * laneStride);
+        Vector256.Create(aHigh.GetUpper(), bHigh.GetUpper()).Store(destination + 3 * laneStride);
+    }
+}

@@ -1,0 +1,78 @@
+using Arrakis.Native.Weights;
+
+namespace Arrakis.Native.Kernels;
+
+/// <summary>
+/// The operations that a forward pass is made of, one implementation per tier. All pointers are to floats in memory the caller owns;
+/// nothing is aligned unless said, and nothing is written past the stated length. <see cref="ScalarKernels"/> is the specification.
+/// </summary>
+internal unsafe interface IKernels
+{
+    /// <summary>Which tier this is.</summary>
+    static abstract KernelTier Tier { get; }
+
+    /// <summary>Floats in one vector: how many tokens one register of a tile holds.</summary>
+    static abstract int Lanes { get; }
+
+    /// <summary>Vectors across a tile at the most: <see cref="Tile"/> covers 1 … this many vectors of tokens.</summary>
+    static abstract int TileVectors { get; }
+
+    /// <summary>Rows of a tile: outputs of a projection, keys of a score, or queries of a weighted sum.</summary>
+    static abstract int TileRows { get; }
+
+    /// <summary>
+    /// One register tile of a matrix product: c[r, j] (+)= Σ_k a[r · aStride + k] · panel[k · panelStride + j], summed in the order of k,
+    /// for r below <see cref="TileRows"/> and j below <paramref name="vectors"/> · <see cref="Lanes"/>; c is dense.
+    /// </summary>
+    /// <param name="vectors">Vectors across, 1 … <see cref="TileVectors"/>.</param>
+    /// <param name="depth">Terms of each sum, at least 1.</param>
+    /// <param name="a">Rows that are broadcast element by element.</param>
+    /// <param name="aStride">Floats from one row of a to the next.</param>
+    /// <param name="panel">Columns that are loaded as vectors.</param>
+    /// <param name="panelStride">Floats from one k of the panel to the next.</param>
+    /// <param name="c">The tile: row r begins at r · vectors · Lanes.</param>
+    /// <param name="accumulate">Whether to add to the tile instead of setting it.</param>
+    static abstract void Tile(int vectors, int depth, float* a, nint aStride, float* panel, nint panelStride, float* c, bool accumulate);
+
+    /// <summary>destination[j · destinationStride + i] = source[i · sourceStride + j] for i below rows and j below columns.</summary>
+    static abstract void Transpose(float* source, nint sourceStride, float* destination, nint destinationStride, int rows, int columns);
+
+    /// <summary>Matrix–vector product: y[r] = Σ_k matrix[first + r, k] · x[k] for r below <paramref name="rows"/>, widened in registers.</summary>
+    static abstract void Dots(in WeightMatrix matrix, int first, int rows, float* x, float* y);
+
+    /// <summary>y[j] = Σ_i weights[i] · rows[i · stride + j] for j below <paramref name="columns"/>.</summary>
+    static abstract void WeightedSum(float* weights, int count, float* rows, nint stride, int columns, float* y);
+
+    /// <summary>A run of stored elements as floats. <paramref name="source"/> is the start of a block, <paramref name="count"/> whole blocks.</summary>
+    static abstract void Widen(ElementType type, byte* source, int count, float* destination);
+
+    /// <summary>
+    /// Rotates one head by its position: pairs (a, b) become (a·cos − b·sin, b·cos + a·sin). y may be x.
+    /// <paramref name="cos"/> and <paramref name="sin"/> hold headDim / 2 values.
+    /// </summary>
+    static abstract void Rotate(float* x, float* y, int headDim, float* cos, float* sin, RotaryLayout layout);
+
+    /// <summary>RMSNorm of one token before its weight: y = x / r. Returns r = √(mean(x²) + ε). y may be x.</summary>
+    static virtual float Normalize(float* x, float* y, int length, float epsilon) =>
+        RowOperations.Normalize(x, y, length, epsilon);
+
+    /// <summary>y = x ∘ w. y may be x.</summary>
+    static virtual void Multiply(float* x, float* w, float* y, int length) =>
+        RowOperations.Multiply(x, w, y, length);
+
+    /// <summary>y = a + b. y may be either.</summary>
+    static virtual void Add(float* a, float* b, float* y, int length) =>
+        RowOperations.Add(a, b, y, length);
+
+    /// <summary>y = x · factor. y may be x.</summary>
+    static virtual void Scale(float* x, float factor, float* y, int length) =>
+        RowOperations.Scale(x, factor, y, length);
+
+    /// <summary>y = SiLU(gate) ∘ up with SiLU(x) = x / (1 + e^−x). y may be either.</summary>
+    static virtual void SiluMultiply(float* gate, float* up, float* y, int length) =>
+        RowOperations.SiluMultiply(gate, up, y, length);
+
+    /// <summary>y = e^(x − max x) / Σ e^(x − max x) over a row of scores. y may be x; length is at least 1.</summary>
+    static virtual void Softmax(float* x, float* y, int length) =>
+        RowOperations.Softmax(x, y, length);
+}

@@ -1,0 +1,172 @@
+using System.Runtime.CompilerServices;
+
+namespace Arrakis.Native.Memory;
+
+/// <summary>Work that falls into independent items: item i writes what no other item writes, so any worker may do it and the bits are the same.</summary>
+/// <typeparam name="TSelf">The job itself: a plain structure of pointers and sizes.</typeparam>
+internal interface IJob<TSelf> where TSelf : unmanaged, IJob<TSelf>
+{
+    /// <summary>Does one item. <paramref name="worker"/> is below the team's size and picks that worker's scratch memory.</summary>
+    static abstract void Run(in TSelf job, int item, int worker);
+}
+
+/// <summary>
+/// A few threads that share the items of one job at a time, the caller among them. Items are drawn from a counter, so a slow core delays no one
+/// by more than an item. Starting a job allocates nothing: the job stays on the caller's stack. Workers spin briefly between jobs, then sleep.
+/// </summary>
+internal sealed unsafe class WorkerTeam : IDisposable
+{
+    // About 20 microseconds: a forward pass starts its next job well within that, and an idle session costs nothing after it.
+    private const int SpinRounds = 400;
+
+    private readonly Thread[] _threads;
+    private readonly SemaphoreSlim _wake = new(0);
+    private delegate*<void*, int, int, void> _run;
+    private void* _job;
+    private int _items;
+    private int _next;
+    private int _running;
+    private int _sleeping;
+    private volatile int _generation;
+    private volatile bool _stop;
+    private volatile Exception? _failure;
+
+    public WorkerTeam(int size)
+    {
+        ArgumentOutOfRangeException.ThrowIfLessThan(size, 1);
+        Size = size;
+        _threads = new Thread[size - 1];
+        for (int i = 0; i < _threads.Length; i++)
+        {
+            int worker = i + 1;
+            _threads[i] = new Thread(() => Work(worker)) { IsBackground = true, Name = $"arrakis {worker}" };
+            _threads[i].Start();
+        }
+    }
+
+    /// <summary>Threads, with the caller.</summary>
+    public int Size { get; }
+
+    /// <summary>Does items 0 … <paramref name="items"/> − 1 of the job, and returns when all are done.</summary>
+    public void Run<TJob>(in TJob job, int items) where TJob : unmanaged, IJob<TJob>
+    {
+        if (Size == 1 || items == 1)
+        {
+            for (int item = 0; item < items; item++)
+                TJob.Run(in job, item, 0);
+            return;
+        }
+
+        fixed (TJob* pointer = &job)
+        {
+            _run = &Invoke<TJob>;
+            _job = pointer;
+            _items = items;
+            _next = 0;
+            Volatile.Write(ref _running, _threads.Length);
+            Interlocked.Increment(ref _generation);
+            int asleep = Volatile.Read(ref _sleeping);
+            if (asleep > 0)
+                WakeSleepers();
+            DrainSafely(0);
+            SpinWait spin = default;
+            while (Volatile.Read(ref _running) != 0)
+                spin.SpinOnce(sleep1Threshold: -1);
+        }
+
+        if (_failure is { } failure)
+        {
+            _failure = null;
+            throw new InvalidOperationException("a worker failed", failure);
+        }
+    }
+
+    /// <summary>Ends the threads.</summary>
+    public void Dispose()
+    {
+        _stop = true;
+        Interlocked.Increment(ref _generation);
+        _wake.Release(Math.Max(1, _threads.Length));
+        foreach (Thread thread in _threads)
+            thread.Join();
+        _wake.Dispose();
+    }
+
+    private static void Invoke<TJob>(void* job, int item, int worker) where TJob : unmanaged, IJob<TJob> => TJob.Run(in Unsafe.AsRef<TJob>(job), item, worker);
+
+    private void WakeSleepers()
+    {
+        int asleep = Interlocked.Exchange(ref _sleeping, 0);
+        if (asleep > 0)
+            _wake.Release(asleep);
+    }
+
+    private void DrainSafely(int worker)
+    {
+        try
+        {
+            int item;
+            while ((item = Interlocked.Increment(ref _next) - 1) < _items)
+                _run(_job, item, worker);
+        }
+        catch (Exception e)
+        {
+            // Thrown by Run once every worker is done: the job lies on the caller's stack, and the team stays usable.
+            _failure = e;
+        }
+    }
+
+    private void Work(int worker)
+    {
+        int seen = 0;
+        while (true)
+        {
+            AwaitGenerationAfter(seen);
+            seen++;
+            if (_stop)
+                return;
+            DrainSafely(worker);
+            Interlocked.Decrement(ref _running);
+        }
+    }
+
+    /// <summary>Returns once a job newer than <paramref name="seen"/> was started.</summary>
+    private void AwaitGenerationAfter(int seen)
+    {
+        for (int i = 0; i < SpinRounds; i++)
+        {
+            if (_generation != seen)
+                return;
+            Thread.SpinWait(8);
+        }
+
+        // Announce the sleep before the last look: a job started in between either sees the announcement or is seen here.
+        while (_generation == seen)
+        {
+            Interlocked.Increment(ref _sleeping);
+            if (_generation != seen)
+            {
+                // The starter may already have counted this thread and released a permit: take the count back, or take the permit.
+                if (!TryLeaveSleepers())
+                    _wake.Wait();
+                return;
+            }
+
+            _wake.Wait();
+        }
+    }
+
+    private bool TryLeaveSleepers()
+    {
+        int asleep = Volatile.Read(ref _sleeping);
+        while (asleep > 0)
+        {
+            int before = Interlocked.CompareExchange(ref _sleeping, asleep - 1, asleep);
+            if (before == asleep)
+                return true;
+            asleep = before;
+        }
+
+        return false;
+    }
+}

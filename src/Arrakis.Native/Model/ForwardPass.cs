@@ -1,0 +1,140 @@
+using Arrakis.Native.Kernels;
+using Arrakis.Native.Memory;
+
+namespace Arrakis.Native.Model;
+
+/// <summary>A forward pass over one sequence, whatever its kernels.</summary>
+internal abstract class ForwardPass
+{
+    /// <summary>Runs tokens that follow the first <paramref name="past"/> positions of the sequence.</summary>
+    /// <param name="ids">T token ids, checked by the caller.</param>
+    /// <param name="past">Positions of the sequence whose keys and values are in the cache.</param>
+    /// <param name="cancellation">Looked at before every block.</param>
+    public abstract void Run(ReadOnlySpan<int> ids, int past, CancellationToken cancellation);
+
+    /// <summary>attn.hook_result of a layer [T, H, D] from its z [T, H, K].</summary>
+    public abstract void ComputeResult(int layer, ReadOnlySpan<float> z, Span<float> result);
+
+    /// <summary>The pass for a tier that this machine has.</summary>
+    public static ForwardPass Create(KernelTier tier, LlamaConfig config, LlamaWeights weights, RotaryTable rotary, WorkerTeam team, Workspace workspace, KvCache cache) =>
+        tier switch
+        {
+            KernelTier.Scalar => new ForwardPass<ScalarKernels>(config, weights, rotary, team, workspace, cache),
+            KernelTier.Vector => new ForwardPass<VectorKernels>(config, weights, rotary, team, workspace, cache),
+            KernelTier.Avx2 => new ForwardPass<Avx2Kernels>(config, weights, rotary, team, workspace, cache),
+            KernelTier.Avx512 => new ForwardPass<Avx512Kernels>(config, weights, rotary, team, workspace, cache),
+            _ => throw new ArgumentOutOfRangeException(nameof(tier), tier, null),
+        };
+}
+
+/// <summary>
+/// The Llama (Touvron et al. 2023), read from top to bottom: embed; then in every block norm, project to q, k and v, rotate, attend, project, add, norm,
+/// gate, up, down, add; then norm and unembed. Recording is where a value is written to (<see cref="Workspace.At"/>), not a branch around the mathematics.
+/// </summary>
+internal sealed unsafe partial class ForwardPass<TKernels>(
+    LlamaConfig config, LlamaWeights weights, RotaryTable rotary, WorkerTeam team, Workspace workspace, KvCache cache) : ForwardPass
+    where TKernels : struct, IKernels
+{
+    // Tokens that go through the blocks together. Enough that reading the weights costs nothing beside the arithmetic; what is not recorded
+    // needs memory for no more than these. Bits do not depend on it.
+    private const int MostTokensAtOnce = 512;
+
+    private readonly int _d = config.HiddenSize;
+    private readonly int _q = config.NumAttentionHeads * config.HeadDim;
+    private readonly int _kv = config.NumKeyValueHeads * config.HeadDim;
+    private readonly int _f = config.IntermediateSize;
+
+    // The tokens that are on their way through the blocks: from _first of the call on, _tokens of them, the first at position _position.
+    private int _first;
+    private int _tokens;
+    private int _position;
+    private int _callTokens;
+    private int _callKeys;
+    private RotaryTable.Values _rotary = rotary.For(0);
+
+    public override void Run(ReadOnlySpan<int> ids, int past, CancellationToken cancellation)
+    {
+        // Chunks of nearly equal length: a last one of a single token would take another order of sums than its neighbours.
+        int chunks = (ids.Length + MostTokensAtOnce - 1) / MostTokensAtOnce;
+        int chunk = (ids.Length + chunks - 1) / chunks;
+        (_callTokens, _callKeys) = (ids.Length, past + ids.Length);
+        cache.Reserve(_callKeys, past);
+        _rotary = rotary.For(_callKeys);
+        long packed = MatrixProduct<TKernels>.PackedLength(chunk, Math.Max(Math.Max(_d, _f), _q));
+        long perWorker = Math.Max(MatrixProduct<TKernels>.ScratchLength(chunk), AttentionScratch(config, _callKeys));
+        workspace.Prepare(_callTokens, _callKeys, chunk, packed, team.Size, Arena.Footprint(perWorker));
+
+        for (_first = 0; _first < ids.Length; _first += _tokens)
+        {
+            _tokens = Math.Min(chunk, ids.Length - _first);
+            _position = past + _first;
+            Embed(ids.Slice(_first, _tokens));
+            for (int layer = 0; layer < config.NumHiddenLayers; layer++)
+            {
+                cancellation.ThrowIfCancellationRequested();
+                Block(layer);
+            }
+
+            Unembed();
+        }
+    }
+
+    private float* At(HookPoint point, int layer = 0) => workspace.At(point, layer, _first);
+
+    private void Embed(ReadOnlySpan<int> ids)
+    {
+        float* x = At(HookPoint.ResidPre);
+        for (int t = 0; t < ids.Length; t++)
+            TKernels.Widen(weights.Embedding.Type, weights.Embedding.Row(ids[t]), _d, x + (nint)t * _d);
+    }
+
+    private void Block(int layer)
+    {
+        LlamaLayer w = weights.Layers[layer];
+        float* pre = At(HookPoint.ResidPre, layer), mid = At(HookPoint.ResidMid, layer), post = At(HookPoint.ResidPost, layer);
+
+        // Attention: what every head reads and writes.
+        float* q = At(HookPoint.Q, layer), k = At(HookPoint.K, layer), v = At(HookPoint.V, layer);
+        float* rotQ = At(HookPoint.RotQ, layer), z = At(HookPoint.Z, layer), attnOut = At(HookPoint.AttnOut, layer);
+        Norm(pre, w.AttentionNorm, At(HookPoint.Ln1Scale, layer), At(HookPoint.Ln1Normalized, layer));
+        Project(workspace.Normed, _d, [new(w.Query, q, _q), new(w.Key, k, _kv), new(w.Value, v, _kv)]);
+        RotateAndStore(layer, q, k, v, rotQ);
+        Attend(layer, rotQ, z);
+        RecordResult(layer, z);
+        Project(z, _q, [new(w.Output, attnOut, _d)]);
+        Add(pre, attnOut, mid);
+
+        // The MLP: SiLU(gate) ∘ up, and back down.
+        float* gate = At(HookPoint.MlpPre, layer), up = At(HookPoint.MlpPreLinear, layer);
+        float* hidden = At(HookPoint.MlpPost, layer), mlpOut = At(HookPoint.MlpOut, layer);
+        Norm(mid, w.MlpNorm, At(HookPoint.Ln2Scale, layer), At(HookPoint.Ln2Normalized, layer));
+        Project(workspace.Normed, _d, [new(w.Gate, gate, _f), new(w.Up, up, _f)]);
+        SiluMultiply(gate, up, hidden);
+        Project(hidden, _f, [new(w.Down, mlpOut, _d)]);
+        Add(mid, mlpOut, post);
+    }
+
+    private void Unembed()
+    {
+        Norm(At(HookPoint.ResidPost, config.NumHiddenLayers - 1), weights.FinalNorm, At(HookPoint.LnFinalScale), At(HookPoint.LnFinalNormalized));
+        if (workspace.Recorded(HookPoint.Logits, 0) != null)
+            Project(workspace.Normed, _d, [new(weights.Unembedding, At(HookPoint.Logits), config.VocabSize)]);
+        else if (_first + _tokens == _callTokens)
+            Project(workspace.Normed + (nint)(_tokens - 1) * _d, 1, _d, [new(weights.Unembedding, workspace.LastLogits, config.VocabSize)]);
+    }
+
+    private void Project(float* x, int depth, ReadOnlySpan<Product> products) => Project(x, _tokens, depth, products);
+
+    /// <summary>y = x Wᵀ for every product, with x [tokens, depth]. A call of one token is bound by reading the weights and takes the kernels for that.</summary>
+    private void Project(float* x, int tokens, int depth, ReadOnlySpan<Product> products)
+    {
+        if (_callTokens == 1)
+        {
+            MatrixProduct<TKernels>.MultiplyOne(team, x, products);
+            return;
+        }
+
+        Panels panels = MatrixProduct<TKernels>.Pack(team, x, depth, tokens, depth, workspace.Packed);
+        MatrixProduct<TKernels>.Multiply(team, panels, products, workspace.Workers);
+    }
+}

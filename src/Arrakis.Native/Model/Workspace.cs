@@ -1,0 +1,91 @@
+using Arrakis.Native.Memory;
+
+namespace Arrakis.Native.Model;
+
+/// <summary>
+/// Where every value of a forward pass is written: into the recording where the plan keeps it, else into scratch memory that the next layer overwrites.
+/// The forward pass asks <see cref="At"/> and need not know which.
+/// </summary>
+internal sealed unsafe class Workspace(LlamaConfig config, RecordingLayout layout, Arena arena)
+{
+    private readonly nint[] _recorded = new nint[layout.Slots];
+    private readonly nint[] _scratch = new nint[HookNames.All.Count];
+    private int _tokens;
+    private int _keys;
+
+    /// <summary>The norm's output times its weight, [chunk, D]: what the projections read.</summary>
+    public float* Normed { get; private set; }
+
+    /// <summary>Activations packed for a product.</summary>
+    public float* Packed { get; private set; }
+
+    /// <summary>The last position's logits [V], where no logits are recorded.</summary>
+    public float* LastLogits { get; private set; }
+
+    /// <summary>Every worker's own memory.</summary>
+    public WorkerScratch Workers { get; private set; }
+
+    /// <summary>The recording's layout.</summary>
+    public RecordingLayout Layout => layout;
+
+    /// <summary>Lays out a pass of <paramref name="tokens"/> over <paramref name="keys"/>, at most <paramref name="chunk"/> tokens at a time.</summary>
+    public void Prepare(int tokens, int keys, int chunk, long packed, int workers, long perWorker)
+    {
+        _tokens = tokens;
+        _keys = keys;
+        int d = config.HiddenSize, q = config.NumAttentionHeads * config.HeadDim, kv = config.NumKeyValueHeads * config.HeadDim;
+        long[] sizes =
+        [
+            (long)chunk * d, (long)chunk * d, (long)chunk * d, (long)chunk * d, chunk, (long)chunk * q, (long)chunk * q, (long)chunk * kv, (long)chunk * kv,
+            (long)chunk * config.IntermediateSize, (long)chunk * config.IntermediateSize, config.VocabSize, packed, workers * perWorker,
+        ];
+        arena.Reset(layout.TotalFloats(tokens, keys) + sizes.Sum(Arena.Footprint));
+        for (int slot = 0; slot < _recorded.Length; slot++)
+            _recorded[slot] = (nint)arena.Take(layout.Count(slot, tokens, keys));
+
+        // Values that are never needed at once share memory; so do a value and what is computed from it in place.
+        int next = 0;
+        Share(HookPoint.ResidPre, HookPoint.ResidPost, HookPoint.Embed);
+        Share(HookPoint.ResidMid);
+        Share(HookPoint.AttnOut, HookPoint.MlpOut);
+        Normed = Share(HookPoint.Ln1Normalized, HookPoint.Ln2Normalized, HookPoint.LnFinalNormalized);
+        Share(HookPoint.Ln1Scale, HookPoint.Ln2Scale, HookPoint.LnFinalScale);
+        Share(HookPoint.Q, HookPoint.RotQ);
+        Share(HookPoint.Z);
+        Share(HookPoint.K);
+        Share(HookPoint.V);
+        Share(HookPoint.MlpPre);
+        Share(HookPoint.MlpPreLinear, HookPoint.MlpPost);
+        LastLogits = Share();
+        Packed = Share();
+        Workers = new WorkerScratch(Share(), (nint)perWorker);
+
+        float* Share(params ReadOnlySpan<HookPoint> points)
+        {
+            float* run = arena.Take(sizes[next++]);
+            foreach (HookPoint point in points)
+                _scratch[(int)point] = (nint)run;
+            return run;
+        }
+    }
+
+    /// <summary>Where the value of a hook point goes, from token <paramref name="first"/> of the call on.</summary>
+    public float* At(HookPoint point, int layer, int first)
+    {
+        float* recorded = Recorded(point, layer);
+        return recorded == null ? (float*)_scratch[(int)point] : recorded + first * point.Count(config, 1, 1);
+    }
+
+    /// <summary>The recording of a hook point, from its beginning, or null where it is not recorded.</summary>
+    public float* Recorded(HookPoint point, int layer)
+    {
+        int slot = layout.Slot(point, layer);
+        return slot < 0 ? null : (float*)_recorded[slot];
+    }
+
+    /// <summary>A recorded tensor as memory.</summary>
+    public ReadOnlyMemory<float> Memory(int slot) => arena.AsMemory((float*)_recorded[slot], layout.Count(slot, _tokens, _keys));
+
+    /// <summary>The last position's logits as memory, where no logits are recorded.</summary>
+    public ReadOnlyMemory<float> LastLogitsMemory => arena.AsMemory(LastLogits, config.VocabSize);
+}
