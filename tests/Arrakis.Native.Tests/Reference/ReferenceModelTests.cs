@@ -72,8 +72,10 @@ public sealed class ReferenceModelTests
     }, iter: 10);
 
     [Fact]
-    public void A_longer_input_changes_nothing_before_it() => RandomShapes.Inputs(19).Where(i => i.Ids.Length > 1).Sample(input =>
+    public void A_longer_input_changes_nothing_before_it() => RandomShapes.Inputs(19).Sample(input =>
     {
+        if (input.Ids.Length == 1)
+            input = input with { Ids = [.. input.Ids, 0] };
         ReferenceRun all = Run(input), prefix = Run(input with { Ids = input.Ids[..^1] });
         double[] expected = prefix["logits"];
         Close.ToLargest(expected, all["logits"].AsSpan(0, expected.Length), Tolerance, "logits");

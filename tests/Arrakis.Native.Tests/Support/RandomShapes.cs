@@ -15,6 +15,8 @@ public sealed record RandomInput(LlamaConfig Config, int[] Ids, int Seed)
 /// </summary>
 public static class RandomShapes
 {
+    private static readonly int[] s_tokenCounts = [1, 2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67];
+
     /// <summary>Models of one to three layers.</summary>
     public static Gen<LlamaConfig> Configs { get; } =
         from hidden in Gen.OneOf(5, 8, 17, 33, 40, 64)
@@ -43,13 +45,15 @@ public static class RandomShapes
             RopeScaling = rope.Scaling,
         };
 
-    /// <summary>Token counts up to 67: 1 and the primes, so multiples of no tile.</summary>
-    public static Gen<int> TokenCounts { get; } = Gen.OneOf(1, 2, 3, 5, 7, 11, 13, 17, 19, 23, 29, 31, 37, 41, 43, 47, 53, 59, 61, 67);
+    /// <summary>1 and the primes up to 67, so multiples of no tile; at most <paramref name="most"/>.</summary>
+    /// <remarks>Chosen from a shortened list: a Where that refuses nearly all gives up, and fails the test for no fault of what it tests.</remarks>
+    public static Gen<int> TokenCounts(int most = 70) =>
+        Gen.OneOf([.. s_tokenCounts.Where(t => t <= most)]);
 
     /// <summary>A shape with an input of at most <paramref name="mostTokens"/>.</summary>
     public static Gen<RandomInput> Inputs(int mostTokens = 70) =>
         from config in Configs
-        from tokens in TokenCounts.Where(t => t <= mostTokens)
+        from tokens in TokenCounts(mostTokens)
         from ids in Gen.Int[0, config.VocabSize - 1].Array[tokens]
         from seed in Gen.Int[0, int.MaxValue]
         select new RandomInput(config, ids, seed);
