@@ -35,12 +35,20 @@ public sealed class ReferenceModelTests
         ReferenceRun halves = Run(input with { Config = input.Config with { RotaryLayout = RotaryLayout.Halves } });
         int k = input.Config.HeadDim;
         var config = input.Config with { RotaryLayout = RotaryLayout.Pairs };
-        var pairs = new ReferenceModel(new ReferenceWeights(config, name => Tensor(halves.Weights, name, Interleave))).Run(input.Ids);
+        var pairs = new ReferenceModel(new ReferenceWeights(config, Reordered)).Run(input.Ids);
         foreach (string name in halves.Names)
         {
             bool ownLayout = name.EndsWith("_q", StringComparison.Ordinal) || name.EndsWith("_k", StringComparison.Ordinal);
             double[] expected = ownLayout ? [.. halves[name].Chunk(k).SelectMany(head => Interleave(head, 1))] : halves[name];
             Close.ToLargest(expected, pairs[name], Tolerance, name);
+        }
+
+        double[] Reordered(string name)
+        {
+            double[] tensor = halves.Weights.Tensor(name);
+            return name.Contains("q_proj", StringComparison.Ordinal) || name.Contains("k_proj", StringComparison.Ordinal)
+                ? Interleave(tensor, config.HiddenSize)
+                : tensor;
         }
 
         // Rows (of `width` numbers) i and i + K/2 of every head become rows 2i and 2i + 1.
@@ -110,29 +118,6 @@ public sealed class ReferenceModelTests
     {
         HiddenSize = 8, IntermediateSize = 8, NumHiddenLayers = 1, NumAttentionHeads = 1, NumKeyValueHeads = 1, HeadDim = 8, VocabSize = 4,
     };
-
-    /// <summary>A checkpoint's tensor out of finished weights, W_Q and W_K passed through <paramref name="reorder"/> (values, row length).</summary>
-    private static double[] Tensor(ReferenceWeights w, string name, Func<double[], int, double[]> reorder)
-    {
-        string[] parts = name.Split('.');
-        ReferenceLayer? layer = parts[1] == "layers" ? w.Layers[int.Parse(parts[2], System.Globalization.CultureInfo.InvariantCulture)] : null;
-        return parts[^2] switch
-        {
-            "embed_tokens" => w.Embedding.Data,
-            "lm_head" => w.Unembedding.Data,
-            "norm" => w.FinalNorm,
-            "input_layernorm" => layer!.Norm1,
-            "post_attention_layernorm" => layer!.Norm2,
-            "q_proj" => reorder(layer!.Q.Data, w.Config.HiddenSize),
-            "k_proj" => reorder(layer!.K.Data, w.Config.HiddenSize),
-            "v_proj" => layer!.V.Data,
-            "o_proj" => layer!.O.Data,
-            "gate_proj" => layer!.Gate.Data,
-            "up_proj" => layer!.Up.Data,
-            "down_proj" => layer!.Down.Data,
-            _ => throw new ArgumentException(name),
-        };
-    }
 
     private static double[] Sum(double[] a, double[] b) => [.. a.Zip(b, (x, y) => x + y)];
 }

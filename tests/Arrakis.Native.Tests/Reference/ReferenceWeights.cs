@@ -1,3 +1,5 @@
+using System.Globalization;
+
 namespace Arrakis.Native.Tests.Reference;
 
 /// <summary>The weights of one block; matrices are row-major [out, in] as they lie in a checkpoint.</summary>
@@ -63,6 +65,36 @@ public sealed partial class ReferenceWeights
     {
         Dictionary<string, TestTensor> tensors = TestSafetensors.Read(folder);
         return new ReferenceWeights(TestConfig.Read(Path.Combine(folder, "config.json")), name => tensors[name].Values);
+    }
+
+    /// <summary>The tensor of a Hugging Face name: what the constructor's delegate gave.</summary>
+    public double[] Tensor(string name)
+    {
+        string[] parts = name.Split('.');
+        ReferenceLayer Layer() => Layers[int.Parse(parts[2], CultureInfo.InvariantCulture)];
+        return parts[^2] switch
+        {
+            "embed_tokens" => Embedding.Data,
+            "lm_head" => Unembedding.Data,
+            "norm" => FinalNorm,
+            "input_layernorm" => Layer().Norm1,
+            "post_attention_layernorm" => Layer().Norm2,
+            "q_proj" => Layer().Q.Data,
+            "k_proj" => Layer().K.Data,
+            "v_proj" => Layer().V.Data,
+            "o_proj" => Layer().O.Data,
+            "gate_proj" => Layer().Gate.Data,
+            "up_proj" => Layer().Up.Data,
+            "down_proj" => Layer().Down.Data,
+            _ => throw new ArgumentException(name),
+        };
+    }
+
+    /// <summary>Every matrix entry moved up or down at random by <paramref name="relative"/> of itself: what a rounding of that size does to a run.</summary>
+    public ReferenceWeights Perturbed(double relative, int seed)
+    {
+        var random = new Random(seed);
+        return new ReferenceWeights(Config, name => [.. Tensor(name).Select(v => v * (1 + (random.Next(2) == 0 ? relative : -relative)))], RotaryDivisors);
     }
 
     /// <summary>The kv head that query head <paramref name="head"/> reads: g(h) = h / (H / G).</summary>

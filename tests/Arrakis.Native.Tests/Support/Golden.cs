@@ -27,7 +27,7 @@ public static class Golden
     public static string Root { get; } = Path.Combine(AppContext.BaseDirectory, "Golden");
 
     /// <summary>For <c>[MemberData]</c>: the name of every golden model.</summary>
-    public static TheoryData<string> Names => [.. FindNames()];
+    public static TheoryData<string> Names => [.. Find()];
 
     public static GoldenCase Load(string name)
     {
@@ -37,7 +37,8 @@ public static class Golden
         return new GoldenCase(name, folder, ids, TestSafetensors.Read(Path.Combine(folder, "expected.safetensors")), json);
     }
 
-    private static string[] FindNames()
+    /// <summary>The name of every golden model.</summary>
+    public static string[] Find()
     {
         string[] found = Directory.Exists(Root) ? [.. Directory.GetDirectories(Root).Select(d => Path.GetFileName(d)!).Order(StringComparer.Ordinal)] : [];
         string[] missing = [.. s_required.Except(found)];
