@@ -1,0 +1,51 @@
+using Arrakis.Native.Weights;
+
+namespace Arrakis.Native.Tests.Reference;
+
+/// <summary>The bridge from the engine's weights to the reference: the numbers only, widened by code of the tests' own.</summary>
+public sealed partial class ReferenceWeights
+{
+    /// <summary>The weights of a loaded or random model, exactly as the engine holds them.</summary>
+    public static ReferenceWeights From(LlamaModel model) => new(model.Config, name => Widen(Find(model, name)));
+
+    /// <summary>TO FILL IN: the engine's matrix (a norm's weight as a matrix of one row) by Hugging Face name.</summary>
+    private static WeightMatrix Find(LlamaModel model, string name) =>
+        throw new NotImplementedException($"{name} of {model}");
+
+    /// <summary>Every stored type to double; blocks of Q8_0 and Q4_0 as ElementType describes them.</summary>
+    internal static unsafe double[] Widen(WeightMatrix m)
+    {
+        double[] values = new double[m.Rows * m.Columns];
+        for (int r = 0; r < m.Rows; r++)
+        {
+            byte* row = m.Row(r);
+            for (int c = 0; c < m.Columns; c++)
+                values[r * m.Columns + c] = Element(m.Type, row, c);
+        }
+
+        return values;
+    }
+
+    private static unsafe double Element(ElementType type, byte* row, int column)
+    {
+        (int block, int i) = (column / 32, column % 32);
+        switch (type)
+        {
+            case ElementType.F32:
+                return BitConverter.ToSingle(new ReadOnlySpan<byte>(row + 4 * column, 4));
+            case ElementType.F16:
+                return (double)BitConverter.ToHalf(new ReadOnlySpan<byte>(row + 2 * column, 2));
+            case ElementType.BF16:
+                return BitConverter.Int32BitsToSingle(BitConverter.ToUInt16(new ReadOnlySpan<byte>(row + 2 * column, 2)) << 16);
+            case ElementType.Q8_0:
+                byte* q8 = row + 34 * block;
+                return (double)BitConverter.ToHalf(new ReadOnlySpan<byte>(q8, 2)) * (sbyte)q8[2 + i];
+            case ElementType.Q4_0:
+                byte* q4 = row + 18 * block;
+                int nibble = i < 16 ? q4[2 + i] & 15 : q4[2 + i - 16] >> 4;
+                return (double)BitConverter.ToHalf(new ReadOnlySpan<byte>(q4, 2)) * (nibble - 8);
+            default:
+                throw new NotSupportedException($"{type}");
+        }
+    }
+}
