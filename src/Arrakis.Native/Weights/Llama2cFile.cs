@@ -43,7 +43,11 @@ internal static class Llama2cFile
         Int128 floats = embeddings + layers * perLayer + d + (Int128)config.MaxPositionEmbeddings * config.HeadDim;
         // Checked before anything is laid out: from here on the number of layers is known to be backed by bytes.
         if (file.Length != HeaderBytes + 4 * floats)
-            throw Said.Fault(file.Path, $"is {file.Length} bytes long, and its header asks for {HeaderBytes + 4 * floats} (dim {d}, hidden_dim {f}, n_layers {layers}, n_heads {config.NumAttentionHeads}, n_kv_heads {config.NumKeyValueHeads}, vocab_size {config.VocabSize}{(config.TieWordEmbeddings ? "" : " untied")}, seq_len {config.MaxPositionEmbeddings})");
+        {
+            string sizes = $"dim {d}, hidden_dim {f}, n_layers {layers}, n_heads {config.NumAttentionHeads}, n_kv_heads {config.NumKeyValueHeads}, "
+                + $"vocab_size {config.VocabSize}{(config.TieWordEmbeddings ? "" : " untied")}, seq_len {config.MaxPositionEmbeddings}";
+            throw Said.Fault(file.Path, $"is {file.Length} bytes long, and its header asks for {HeaderBytes + 4 * floats} ({sizes})");
+        }
 
         layout.Take(LlamaTensors.Embedding, config.VocabSize, d);
         layout.TakeLayers(layers, LlamaTensors.InputNorm, d);
@@ -78,7 +82,7 @@ internal static class Llama2cFile
             throw Said.Fault(file.Path, $"is llama2.c's format ak42 version {header[1]}: supported is the first format (export.py --version 0), without a magic number");
         (int dim, int heads) = (header[0], header[3]);
         if (heads < 1 || dim % heads != 0)
-            throw Said.Fault(file.Path, $"dim {dim} is no multiple of n_heads {heads}");
+            throw Said.Fault(file.Path, $"is taken for llama2.c's format, and dim {dim} is no multiple of n_heads {heads}");
         int vocabulary = header[5] == int.MinValue ? 0 : Math.Abs(header[5]);
         var config = new LlamaConfig
         {

@@ -47,7 +47,7 @@ internal sealed unsafe class MappedFile : IDisposable
             // Pipes and devices have no length. They are turned away before they are opened, which could wait for ever.
             var file = new FileInfo(path);
             if (((file.ResolveLinkTarget(returnFinalTarget: true) as FileInfo) ?? file).Length == 0)
-                throw Said.Fault(path, "is empty");
+                throw Said.Fault(path, "is empty, or no plain file");
             return Map(path);
         }
         catch (Exception e) when (Said.IsFileTrouble(e) || e is OutOfMemoryException)

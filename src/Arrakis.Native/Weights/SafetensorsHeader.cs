@@ -145,9 +145,11 @@ internal sealed class SafetensorsHeader
         long dataLength = _file.Length - _dataStart;
         if (offsets[1] > dataLength)
             throw Fault(name, $"has data_offsets {Said.Shape(offsets)}, past the end of the data at {dataLength}");
-        Int128 bytes = (Int128)elements * bits;
-        if (bytes % 8 != 0 || bytes / 8 != offsets[1] - offsets[0])
-            throw Fault(name, $"of {type} and shape {Said.Shape(shape)} takes {(bytes + 7) / 8} bytes, and data_offsets {Said.Shape(offsets)} hold {offsets[1] - offsets[0]}");
+        Int128 total = (Int128)elements * bits;
+        if (total % 8 != 0)
+            throw Fault(name, $"of {type} and shape {Said.Shape(shape)} takes {total} bits, which are no whole bytes");
+        if (total / 8 != offsets[1] - offsets[0])
+            throw Fault(name, $"of {type} and shape {Said.Shape(shape)} takes {total / 8} bytes, and data_offsets {Said.Shape(offsets)} hold {offsets[1] - offsets[0]}");
         return new StoredTensor(name, name, TypeOf(type), type, shape, _dataStart + offsets[0], offsets[1] - offsets[0], _file);
     }
 

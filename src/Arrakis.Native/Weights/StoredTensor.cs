@@ -48,6 +48,8 @@ internal sealed record StoredTensor(
         CheckVector(length);
         var copy = new float[length];
         BlockFormats.Widen(CheckType(), new ReadOnlySpan<byte>((void*)Data, checked((int)ByteLength)), copy);
+        // Should nobody else hold the file, it must not be unmapped while it is read.
+        GC.KeepAlive(File);
         return copy;
     }
 
