@@ -34,39 +34,41 @@ internal sealed unsafe class Workspace(LlamaConfig config, RecordingLayout layou
         _tokens = tokens;
         _keys = keys;
         int d = config.HiddenSize, q = config.NumAttentionHeads * config.HeadDim, kv = config.NumKeyValueHeads * config.HeadDim;
-        long[] sizes =
+        ReadOnlySpan<long> sizes =
         [
             (long)chunk * d, (long)chunk * d, (long)chunk * d, (long)chunk * d, chunk, (long)chunk * q, (long)chunk * q, (long)chunk * kv, (long)chunk * kv,
             (long)chunk * config.IntermediateSize, (long)chunk * config.IntermediateSize, config.VocabSize, packed, workers * perWorker,
         ];
-        arena.Reset(layout.TotalFloats(tokens, keys) + sizes.Sum(Arena.Footprint));
+        long total = layout.TotalFloats(tokens, keys);
+        foreach (long size in sizes)
+            total += Arena.Footprint(size);
+        arena.Reset(total);
         for (int slot = 0; slot < _recorded.Length; slot++)
             _recorded[slot] = (nint)arena.Take(layout.Count(slot, tokens, keys));
 
         // Values that are never needed at once share memory; so do a value and what is computed from it in place.
-        int next = 0;
-        Share(HookPoint.ResidPre, HookPoint.ResidPost, HookPoint.Embed);
-        Share(HookPoint.ResidMid);
-        Share(HookPoint.AttnOut, HookPoint.MlpOut);
-        Normed = Share(HookPoint.Ln1Normalized, HookPoint.Ln2Normalized, HookPoint.LnFinalNormalized);
-        Share(HookPoint.Ln1Scale, HookPoint.Ln2Scale, HookPoint.LnFinalScale);
-        Share(HookPoint.Q, HookPoint.RotQ);
-        Share(HookPoint.Z);
-        Share(HookPoint.K);
-        Share(HookPoint.V);
-        Share(HookPoint.MlpPre);
-        Share(HookPoint.MlpPreLinear, HookPoint.MlpPost);
-        LastLogits = Share();
-        Packed = Share();
-        Workers = new WorkerScratch(Share(), (nint)perWorker);
+        Share(sizes[0], HookPoint.ResidPre, HookPoint.ResidPost, HookPoint.Embed);
+        Share(sizes[1], HookPoint.ResidMid);
+        Share(sizes[2], HookPoint.AttnOut, HookPoint.MlpOut);
+        Normed = Share(sizes[3], HookPoint.Ln1Normalized, HookPoint.Ln2Normalized, HookPoint.LnFinalNormalized);
+        Share(sizes[4], HookPoint.Ln1Scale, HookPoint.Ln2Scale, HookPoint.LnFinalScale);
+        Share(sizes[5], HookPoint.Q, HookPoint.RotQ);
+        Share(sizes[6], HookPoint.Z);
+        Share(sizes[7], HookPoint.K);
+        Share(sizes[8], HookPoint.V);
+        Share(sizes[9], HookPoint.MlpPre);
+        Share(sizes[10], HookPoint.MlpPreLinear, HookPoint.MlpPost);
+        LastLogits = Share(sizes[11]);
+        Packed = Share(sizes[12]);
+        Workers = new WorkerScratch(Share(sizes[13]), (nint)perWorker);
+    }
 
-        float* Share(params ReadOnlySpan<HookPoint> points)
-        {
-            float* run = arena.Take(sizes[next++]);
-            foreach (HookPoint point in points)
-                _scratch[(int)point] = (nint)run;
-            return run;
-        }
+    private float* Share(long size, params ReadOnlySpan<HookPoint> points)
+    {
+        float* run = arena.Take(size);
+        foreach (HookPoint point in points)
+            _scratch[(int)point] = (nint)run;
+        return run;
     }
 
     /// <summary>Where the value of a hook point goes, from token <paramref name="first"/> of the call on.</summary>

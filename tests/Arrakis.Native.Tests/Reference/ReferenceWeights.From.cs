@@ -1,3 +1,4 @@
+using Arrakis.Native.Model;
 using Arrakis.Native.Weights;
 
 namespace Arrakis.Native.Tests.Reference;
@@ -8,9 +9,30 @@ public sealed partial class ReferenceWeights
     /// <summary>The weights of a loaded or random model, exactly as the engine holds them.</summary>
     public static ReferenceWeights From(LlamaModel model) => new(model.Config, name => Widen(Find(model, name)));
 
-    /// <summary>TO FILL IN: the engine's matrix (a norm's weight as a matrix of one row) by Hugging Face name.</summary>
-    private static WeightMatrix Find(LlamaModel model, string name) =>
-        throw new NotImplementedException($"{name} of {model}");
+    // A norm's weight is a matrix of one row; the model keeps the memory.
+    private static unsafe WeightMatrix Find(LlamaModel model, string name)
+    {
+        string[] parts = name.Split('.');
+        LlamaLayer? layer = parts[1] == "layers" ? model.Weights.Layers[int.Parse(parts[2], System.Globalization.CultureInfo.InvariantCulture)] : null;
+        return parts[^2] switch
+        {
+            "embed_tokens" => model.Weights.Embedding,
+            "lm_head" => model.Weights.Unembedding,
+            "norm" => Row(model.Weights.FinalNorm),
+            "input_layernorm" => Row(layer!.AttentionNorm),
+            "post_attention_layernorm" => Row(layer!.MlpNorm),
+            "q_proj" => layer!.Query,
+            "k_proj" => layer!.Key,
+            "v_proj" => layer!.Value,
+            "o_proj" => layer!.Output,
+            "gate_proj" => layer!.Gate,
+            "up_proj" => layer!.Up,
+            "down_proj" => layer!.Down,
+            _ => throw new ArgumentOutOfRangeException(nameof(name), name, null),
+        };
+
+        static WeightMatrix Row(float[] pinned) => new(System.Runtime.InteropServices.Marshal.UnsafeAddrOfPinnedArrayElement(pinned, 0), ElementType.F32, 1, pinned.Length);
+    }
 
     /// <summary>Every stored type to double; blocks of Q8_0 and Q4_0 as ElementType describes them.</summary>
     internal static unsafe double[] Widen(WeightMatrix m)

@@ -1,0 +1,155 @@
+using Arrakis.Native.Memory;
+using Arrakis.Native.Model;
+using Arrakis.Native.Weights;
+using Microsoft.Extensions.ObjectPool;
+
+namespace Arrakis.Native;
+
+/// <summary>
+/// A Llama: its shape and its weights, immutable, shared by any number of sessions on any number of threads. Weights of a file stay in the file, mapped.
+/// Disposing it closes the file once the last session over it is disposed too.
+/// </summary>
+public sealed class LlamaModel : IDisposable
+{
+    private readonly ModelSource? _source;
+    private readonly Lock _lifetime = new();
+    private int _sessions;
+    private bool _disposed;
+
+    private LlamaModel(string name, LlamaConfig config, LlamaWeights weights, ModelSource? source)
+    {
+        Name = name;
+        Config = config;
+        Weights = weights;
+        _source = source;
+        Rotary = new RotaryTable(config, source?.RopeFrequencyDivisors);
+        var provider = new DefaultObjectPoolProvider();
+        Arenas = provider.Create(new ArenaPolicy());
+    }
+
+    /// <summary>Where it came from: the path it was loaded from, or <c>random</c>.</summary>
+    public string Name { get; }
+
+    /// <summary>Its shape.</summary>
+    public LlamaConfig Config { get; }
+
+    /// <summary>How it is stored: <c>safetensors</c>, <c>gguf</c>, <c>llama2.c</c> or <c>random</c>.</summary>
+    public string Format => _source?.Format ?? "random";
+
+    internal LlamaWeights Weights { get; }
+
+    internal RotaryTable Rotary { get; }
+
+    internal ObjectPool<Arena> Arenas { get; }
+
+    /// <summary>
+    /// Opens a model: a folder with <c>config.json</c> and safetensors (one file, or shards), a GGUF file, or a llama2.c <c>.bin</c> file.
+    /// Everything is checked here; the weights themselves are read when they are first used.
+    /// </summary>
+    /// <exception cref="ModelFormatException">There is no such model, it is damaged, or it asks for what is not supported.</exception>
+    public static LlamaModel Load(string path)
+    {
+        ArgumentNullException.ThrowIfNull(path);
+        ModelSource source = ModelSource.Open(path);
+        try
+        {
+            return new LlamaModel(path, source.Config, LlamaWeights.Bind(source.Config, source.Matrix, source.Vector, source), source);
+        }
+        catch
+        {
+            source.Dispose();
+            throw;
+        }
+    }
+
+    /// <summary>A model with random weights: the same bits for the same seed on every machine. Useful for tests and for measuring speed.</summary>
+    /// <param name="config">Its shape.</param>
+    /// <param name="seed">Any number.</param>
+    /// <param name="elementType">How its matrices are stored.</param>
+    /// <exception cref="ArrakisException">The shape is impossible, or its rows are no whole blocks of the element type.</exception>
+    public static LlamaModel CreateRandom(LlamaConfig config, ulong seed, ElementType elementType = ElementType.F32)
+    {
+        ArgumentNullException.ThrowIfNull(config);
+        if (config.FindFault() is { } fault)
+            throw new ArrakisException(fault);
+        return new LlamaModel("random", config, RandomWeights.Create(config, seed, elementType), null);
+    }
+
+    /// <summary>A session: memory for one sequence at a time. Cheap; not for several threads at once.</summary>
+    /// <param name="plan">What its passes record; null for nothing.</param>
+    /// <param name="options">Threads, kernels, budget; null for the defaults.</param>
+    /// <exception cref="ArrakisException">The plan names a layer the model does not have, or the kernels are not those of this machine.</exception>
+    /// <exception cref="ObjectDisposedException">The model was disposed.</exception>
+    public LlamaSession CreateSession(RecordingPlan? plan = null, SessionOptions? options = null)
+    {
+        lock (_lifetime)
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            var session = new LlamaSession(this, plan ?? RecordingPlan.None, options ?? new SessionOptions());
+            _sessions++;
+            return session;
+        }
+    }
+
+    /// <summary>Loads a cache that was saved from this model, so that what was not recorded can be computed from what was.</summary>
+    /// <exception cref="ArrakisException">The file is damaged, or its shapes are not this model's.</exception>
+    public ActivationCache LoadCache(string path)
+    {
+        ActivationCache cache = ActivationCache.Load(path);
+        foreach (string name in cache.Names)
+        {
+            if (!HookNames.TryParse(name, out HookPoint point, out int layer) || layer >= Config.NumHiddenLayers
+                || point.Shape(Config, 1, 1) != point.Shape(cache.Config, 1, 1))
+                throw new ModelFormatException(path, $"tensor {name} is not of this model: its shape or layer differs");
+        }
+
+        cache.ResultSource = (layer, z, result) =>
+        {
+            using LlamaSession session = CreateSession();
+            session.ComputeResult(layer, z, result);
+        };
+        return cache;
+    }
+
+    /// <summary>Lets go of the weights; those of a file are unmapped once no session uses them.</summary>
+    public void Dispose()
+    {
+        lock (_lifetime)
+        {
+            if (_disposed)
+                return;
+            _disposed = true;
+            if (_sessions == 0)
+                _source?.Dispose();
+        }
+    }
+
+    internal void Release()
+    {
+        lock (_lifetime)
+        {
+            _sessions--;
+            if (_disposed && _sessions == 0)
+                _source?.Dispose();
+        }
+    }
+
+    /// <summary>What a file says of itself, for <c>arrakis info</c>.</summary>
+    internal IReadOnlyDictionary<string, int> CountTensorsByType()
+    {
+        var counts = new Dictionary<string, int>();
+        foreach (StoredTensor tensor in _source?.Weights ?? [])
+            counts[tensor.TypeName] = counts.GetValueOrDefault(tensor.TypeName) + 1;
+        return counts;
+    }
+
+    /// <summary>Bytes of the weights in the file.</summary>
+    internal long WeightBytes => _source?.Weights.Sum(tensor => tensor.ByteLength) ?? 0;
+
+    private sealed class ArenaPolicy : PooledObjectPolicy<Arena>
+    {
+        public override Arena Create() => new();
+
+        public override bool Return(Arena obj) => true;
+    }
+}

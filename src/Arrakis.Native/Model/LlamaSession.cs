@@ -1,0 +1,177 @@
+using Arrakis.Native.Memory;
+using Arrakis.Native.Model;
+
+namespace Arrakis.Native;
+
+/// <summary>How a session runs.</summary>
+public sealed record SessionOptions
+{
+    /// <summary>Threads of a pass, the caller's among them; 0 for all cores. Results have the same bits for any number.</summary>
+    public int Threads { get; init; }
+
+    /// <summary>Which instructions.</summary>
+    public KernelTier Kernels { get; init; } = KernelTier.Auto;
+
+    /// <summary>Bytes that one recording may take; a pass over it is refused before it runs. 0 for three quarters of the machine's memory.</summary>
+    public long RecordingBudgetBytes { get; init; }
+}
+
+/// <summary>
+/// One sequence over a shared model: its memory, its keys and values, and what its last pass recorded. A warm pass (one no longer than an earlier one)
+/// allocates no managed memory. Not for several threads at once: that is refused.
+/// </summary>
+public sealed class LlamaSession : IDisposable
+{
+    private readonly LlamaModel _model;
+    private readonly RecordingPlan _plan;
+    private readonly WorkerTeam _team;
+    private readonly Arena _arena;
+    private readonly Arena _kvArena;
+    private readonly Workspace _workspace;
+    private readonly ForwardPass _pass;
+    private readonly Func<int, ReadOnlyMemory<float>> _slotMemory;
+    private readonly long _budget;
+    private ReadOnlyMemory<float> _logits;
+    private int _busy;
+    private bool _disposed;
+
+    internal LlamaSession(LlamaModel model, RecordingPlan plan, SessionOptions options)
+    {
+        ArgumentOutOfRangeException.ThrowIfNegative(options.Threads);
+        ArgumentOutOfRangeException.ThrowIfNegative(options.RecordingBudgetBytes);
+        plan.Check(model.Config);
+        Kernels = KernelTiers.Resolve(options.Kernels);
+        _model = model;
+        _plan = plan;
+        _budget = options.RecordingBudgetBytes > 0 ? options.RecordingBudgetBytes : GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4 * 3;
+        _arena = model.Arenas.Get();
+        _kvArena = model.Arenas.Get();
+        _team = new WorkerTeam(options.Threads > 0 ? options.Threads : Environment.ProcessorCount);
+        var layout = new RecordingLayout(plan, model.Config);
+        _workspace = new Workspace(model.Config, layout, _arena);
+        _pass = ForwardPass.Create(Kernels, model.Config, model.Weights, model.Rotary, _team, _workspace, new KvCache(model.Config, _kvArena));
+        _slotMemory = _workspace.Memory;
+        Cache = new ActivationCache(model.Config, layout.Names, layout.Slot, layout.Slots)
+        {
+            Model = model.Name,
+            ResultSource = ComputeResult,
+        };
+    }
+
+    /// <summary>What the last pass recorded.</summary>
+    public ActivationCache Cache { get; }
+
+    /// <summary>The instructions in use.</summary>
+    public KernelTier Kernels { get; }
+
+    /// <summary>Threads in use.</summary>
+    public int Threads => _team.Size;
+
+    /// <summary>Tokens of the sequence so far.</summary>
+    public int Position { get; private set; }
+
+    /// <summary>The logits [V] of the last position; stale after the next pass.</summary>
+    public ReadOnlySpan<float> Logits => _logits.Span;
+
+    /// <summary>Runs a new sequence from its beginning.</summary>
+    /// <param name="ids">T token ids.</param>
+    /// <param name="cancellation">Looked at before every block; a cancelled session begins anew.</param>
+    /// <returns>The logits [V] of the last position; stale after the next pass.</returns>
+    /// <exception cref="ArrakisException">No tokens, a token past the vocabulary, more tokens than the context holds, or a recording over budget.</exception>
+    /// <exception cref="InvalidOperationException">The session is in use by another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The session was disposed.</exception>
+    public ReadOnlySpan<float> Forward(ReadOnlySpan<int> ids, CancellationToken cancellation = default) => Run(ids, 0, cancellation);
+
+    /// <summary>Continues the sequence, reading the keys and values of what came before from memory.</summary>
+    /// <param name="ids">T token ids, at least one.</param>
+    /// <param name="cancellation">Looked at before every block; a cancelled session is where it was before the call.</param>
+    /// <inheritdoc cref="Forward"/>
+    public ReadOnlySpan<float> Append(ReadOnlySpan<int> ids, CancellationToken cancellation = default) => Run(ids, Position, cancellation);
+
+    /// <summary>Gives the session's memory back to the model's pool.</summary>
+    public void Dispose()
+    {
+        if (_disposed)
+            return;
+        Enter();
+        _disposed = true;
+        Cache.Clear();
+        _team.Dispose();
+        _model.Arenas.Return(_arena);
+        _model.Arenas.Return(_kvArena);
+        _model.Release();
+    }
+
+    internal unsafe void ComputeResult(int layer, ReadOnlyMemory<float> z, float[] result)
+    {
+        Enter();
+        try
+        {
+            _pass.ComputeResult(layer, z.Span, result);
+        }
+        finally
+        {
+            Volatile.Write(ref _busy, 0);
+        }
+
+        GC.KeepAlive(_model);
+    }
+
+    private ReadOnlySpan<float> Run(ReadOnlySpan<int> ids, int past, CancellationToken cancellation)
+    {
+        Enter();
+        try
+        {
+            Check(ids, past);
+            Cache.Clear();
+            _logits = default;
+            Position = past;
+            _pass.Run(ids, past, cancellation);
+            Position = past + ids.Length;
+            Cache.Fill(ids, past, _slotMemory);
+            int vocabulary = _model.Config.VocabSize;
+            _logits = Cache.Contains(HookPoint.Logits) ? LastRow(vocabulary) : _workspace.LastLogitsMemory;
+            return _logits.Span;
+        }
+        finally
+        {
+            Volatile.Write(ref _busy, 0);
+            GC.KeepAlive(_model);
+        }
+    }
+
+    private ReadOnlyMemory<float> LastRow(int vocabulary)
+    {
+        ReadOnlyMemory<float> all = _workspace.Memory(_workspace.Layout.Slot(HookPoint.Logits, 0));
+        return all[^vocabulary..];
+    }
+
+    private void Enter()
+    {
+        ObjectDisposedException.ThrowIf(_disposed, this);
+        if (Interlocked.Exchange(ref _busy, 1) != 0)
+            throw new InvalidOperationException("the session is in use by another thread: give each thread its own session of the model");
+        if (!_disposed)
+            return;
+        Volatile.Write(ref _busy, 0);
+        throw new ObjectDisposedException(nameof(LlamaSession));
+    }
+
+    private void Check(ReadOnlySpan<int> ids, int past)
+    {
+        LlamaConfig c = _model.Config;
+        if (ids.IsEmpty)
+            throw new ArrakisException("the input is empty: give at least one token id");
+        for (int t = 0; t < ids.Length; t++)
+        {
+            if ((uint)ids[t] >= (uint)c.VocabSize)
+                throw new ArrakisException($"token id {ids[t]} at position {past + t} is outside the vocabulary: use 0 to {c.VocabSize - 1}");
+        }
+
+        if ((long)past + ids.Length > c.MaxPositionEmbeddings)
+            throw new ArrakisException($"{past} + {ids.Length} tokens are more than the model's context of {c.MaxPositionEmbeddings}: use fewer");
+        long bytes = sizeof(float) * _workspace.Layout.TotalFloats(ids.Length, past + ids.Length);
+        if (bytes > _budget)
+            throw new ArrakisException($"recording {ids.Length} tokens takes {bytes} bytes, over the budget of {_budget}: record fewer hook points, layers or tokens");
+    }
+}

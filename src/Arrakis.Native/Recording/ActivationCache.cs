@@ -1,0 +1,192 @@
+using System.Globalization;
+using System.Numerics.Tensors;
+using Arrakis.Native.Weights;
+
+namespace Arrakis.Native;
+
+/// <summary>
+/// What a forward pass recorded, by hook point and layer or by TransformerLens name. A session's cache is a view of the session's memory: it holds the last
+/// pass, and a span that is kept past the next pass, or past the session, shows other numbers then (but never memory that is gone).
+/// </summary>
+/// <remarks>Readable from several threads while no pass runs.</remarks>
+public sealed class ActivationCache
+{
+    private const string Format = "arrakis-cache";
+    private const string Version = "1";
+
+    private readonly Dictionary<(HookPoint Point, int Layer), int> _slots = [];
+    private readonly ReadOnlyMemory<float>[] _values;
+    private readonly string[] _names;
+    private readonly (HookPoint Point, int Layer)[] _points;
+    private readonly Dictionary<int, float[]> _results = [];
+    private int[] _ids = [];
+    private bool _filled;
+
+    /// <summary>An empty cache for what a plan keeps.</summary>
+    internal ActivationCache(LlamaConfig config, IReadOnlyList<(HookPoint Point, int Layer)> points, Func<HookPoint, int, int> slotOf, int slots)
+    {
+        Config = config;
+        _points = [.. points];
+        _names = [.. points.Select(p => p.Point.Name(p.Layer))];
+        foreach ((HookPoint point, int layer) in points)
+            _slots[(point, layer)] = slotOf(point, layer);
+        _values = new ReadOnlyMemory<float>[slots];
+    }
+
+    /// <summary>T: the tokens of the pass.</summary>
+    public int Tokens { get; private set; }
+
+    /// <summary>Tokens of the sequence before them. Patterns and scores have S = Past + Tokens keys.</summary>
+    public int Past { get; private set; }
+
+    /// <summary>The token ids of the pass.</summary>
+    public ReadOnlySpan<int> Ids => _ids.AsSpan(0, Tokens);
+
+    /// <summary>Where the model came from, or <c>random</c>.</summary>
+    public string Model { get; internal init; } = "";
+
+    /// <summary>What is recorded, in the order of the forward pass.</summary>
+    public IReadOnlyList<string> Names => _names;
+
+    /// <summary>Bytes of the recorded tensors; what two names share counts once.</summary>
+    public long Bytes
+    {
+        get
+        {
+            long bytes = 0;
+            foreach (ReadOnlyMemory<float> tensor in _values)
+                bytes += sizeof(float) * (long)tensor.Length;
+            return bytes;
+        }
+    }
+
+    /// <summary>The model's shape, as far as a saved cache tells it.</summary>
+    internal LlamaConfig Config { get; }
+
+    /// <summary>Computes attn.hook_result [T, H, D] of a layer from its z; null where no model is at hand.</summary>
+    internal Action<int, ReadOnlyMemory<float>, float[]>? ResultSource { get; set; }
+
+    /// <summary>Whether a hook point is recorded, of that layer (ignored where it has none).</summary>
+    public bool Contains(HookPoint point, int layer = 0) => _slots.ContainsKey(Key(point, layer));
+
+    /// <summary>Whether a TransformerLens name is recorded.</summary>
+    public bool Contains(string name) => HookNames.TryParse(name, out HookPoint point, out int layer) && Contains(point, layer);
+
+    /// <summary>The values of a hook point, in its shape (see <see cref="HookPoint"/>). <c>attn.hook_result</c> is computed from z where it is not recorded.</summary>
+    /// <param name="point">The hook point.</param>
+    /// <param name="layer">Its layer; ignored where it has none.</param>
+    /// <exception cref="ArrakisException">It is not recorded; the message says which recording has it.</exception>
+    /// <exception cref="InvalidOperationException">No pass has run yet.</exception>
+    public ReadOnlyTensorSpan<float> this[HookPoint point, int layer = 0]
+    {
+        get
+        {
+            ReadOnlySpan<float> values = Flat(point, layer);
+            (int a, int b, int c) = point.Shape(Config, Tokens, Past + Tokens);
+            return c == 0 ? new(values, [a, b], default) : new(values, [a, b, c], default);
+        }
+    }
+
+    /// <summary>The values of a TransformerLens name, such as <c>blocks.0.attn.hook_pattern</c>.</summary>
+    /// <exception cref="ArrakisException">There is no such hook point, or it is not recorded.</exception>
+    public ReadOnlyTensorSpan<float> this[string name]
+    {
+        get
+        {
+            (HookPoint point, int layer) = Parse(name);
+            return this[point, layer];
+        }
+    }
+
+    /// <summary>The values of a hook point, row-major in its shape.</summary>
+    /// <inheritdoc cref="this[HookPoint, int]"/>
+    public ReadOnlySpan<float> Flat(HookPoint point, int layer = 0)
+    {
+        if (!_filled)
+            throw new InvalidOperationException("nothing is recorded yet: run a forward pass first");
+        if (_slots.TryGetValue(Key(point, layer), out int slot))
+            return _values[slot].Span;
+        if (point == HookPoint.Result && ResultSource is not null && _slots.TryGetValue((HookPoint.Z, layer), out int z))
+            return ComputedResult(layer, _values[z]);
+        throw new ArrakisException($"{point.Name(layer)} is not recorded: record '{point.ShortName()}'");
+    }
+
+    /// <summary>The values of a TransformerLens name, row-major in its shape.</summary>
+    /// <inheritdoc cref="this[string]"/>
+    public ReadOnlySpan<float> Flat(string name)
+    {
+        (HookPoint point, int layer) = Parse(name);
+        return Flat(point, layer);
+    }
+
+    /// <summary>Saves everything recorded as safetensors, F32, under the TransformerLens names. The file is written beside its place and renamed.</summary>
+    /// <exception cref="ArrakisException">It cannot be written; nothing is left behind.</exception>
+    public void Save(string path)
+    {
+        if (!_filled)
+            throw new InvalidOperationException("nothing is recorded yet: run a forward pass first");
+        var writer = new SafetensorsWriter
+        {
+            Metadata =
+            {
+                ["format"] = Format,
+                ["version"] = Version,
+                ["model"] = Model,
+                ["ids"] = "[" + string.Join(", ", Ids.ToArray().Select(id => id.ToString(CultureInfo.InvariantCulture))) + "]",
+                ["past"] = Past.ToString(CultureInfo.InvariantCulture),
+                ["rope_layout"] = Config.RotaryLayout == RotaryLayout.Halves ? "halves" : "pairs",
+            },
+        };
+        foreach ((HookPoint point, int layer) in _points)
+        {
+            (int a, int b, int c) = point.Shape(Config, Tokens, Past + Tokens);
+            if (c == 0)
+                writer.Add(point.Name(layer), a, b);
+            else
+                writer.Add(point.Name(layer), a, b, c);
+        }
+
+        writer.Write(path, index => Flat(_points[index].Point, _points[index].Layer));
+    }
+
+    /// <summary>Loads a saved cache. It stands by itself, but cannot compute what was not recorded.</summary>
+    /// <exception cref="ModelFormatException">The file is damaged, or is no saved cache.</exception>
+    public static ActivationCache Load(string path) => CacheFile.Load(path, Format, Version);
+
+    /// <summary>Takes over the pass that has just run.</summary>
+    internal void Fill(ReadOnlySpan<int> ids, int past, Func<int, ReadOnlyMemory<float>> values)
+    {
+        if (_ids.Length < ids.Length)
+            _ids = new int[ids.Length];
+        ids.CopyTo(_ids);
+        (Tokens, Past, _filled) = (ids.Length, past, true);
+        _results.Clear();
+        for (int slot = 0; slot < _values.Length; slot++)
+            _values[slot] = values(slot);
+    }
+
+    /// <summary>Forgets the last pass: its memory is being written to, or was given back.</summary>
+    internal void Clear() => _filled = false;
+
+    private static (HookPoint Point, int Layer) Key(HookPoint point, int layer) => (point, point.IsPerLayer() ? layer : 0);
+
+    private static (HookPoint Point, int Layer) Parse(string name) =>
+        HookNames.TryParse(name, out HookPoint point, out int layer)
+            ? (point, layer)
+            : throw new ArrakisException($"'{Said.Name(name)}' is not a hook point's name, such as blocks.0.attn.hook_pattern");
+
+    private float[] ComputedResult(int layer, ReadOnlyMemory<float> z)
+    {
+        lock (_results)
+        {
+            if (!_results.TryGetValue(layer, out float[]? result))
+            {
+                result = new float[checked((int)HookPoint.Result.Count(Config, Tokens, Past + Tokens))];
+                ResultSource!(layer, z, result);
+                _results[layer] = result;
+            }
+
+            return result;
+        }
+    }
+}
