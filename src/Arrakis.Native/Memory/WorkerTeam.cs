@@ -20,13 +20,13 @@ internal sealed unsafe class WorkerTeam : IDisposable
     private const int SpinRounds = 400;
 
     private readonly Thread[] _threads;
-    private readonly SemaphoreSlim _wake = new(0);
+    private readonly SemaphoreSlim[] _wake;
+    private readonly int[] _asleep;
     private delegate*<void*, int, int, void> _run;
     private void* _job;
     private int _items;
     private int _next;
     private int _running;
-    private int _sleeping;
     private volatile int _generation;
     private volatile bool _stop;
     private volatile Exception? _failure;
@@ -36,6 +36,8 @@ internal sealed unsafe class WorkerTeam : IDisposable
         ArgumentOutOfRangeException.ThrowIfLessThan(size, 1);
         Size = size;
         _threads = new Thread[size - 1];
+        _asleep = new int[size];
+        _wake = [.. Enumerable.Range(0, size).Select(_ => new SemaphoreSlim(0))];
         for (int i = 0; i < _threads.Length; i++)
         {
             int worker = i + 1;
@@ -65,9 +67,7 @@ internal sealed unsafe class WorkerTeam : IDisposable
             _next = 0;
             Volatile.Write(ref _running, _threads.Length);
             Interlocked.Increment(ref _generation);
-            int asleep = Volatile.Read(ref _sleeping);
-            if (asleep > 0)
-                WakeSleepers();
+            WakeSleepers();
             DrainSafely(0);
             SpinWait spin = default;
             while (Volatile.Read(ref _running) != 0)
@@ -86,19 +86,23 @@ internal sealed unsafe class WorkerTeam : IDisposable
     {
         _stop = true;
         Interlocked.Increment(ref _generation);
-        _wake.Release(Math.Max(1, _threads.Length));
+        WakeSleepers();
         foreach (Thread thread in _threads)
             thread.Join();
-        _wake.Dispose();
+        foreach (SemaphoreSlim wake in _wake)
+            wake.Dispose();
     }
 
     private static void Invoke<TJob>(void* job, int item, int worker) where TJob : unmanaged, IJob<TJob> => TJob.Run(in Unsafe.AsRef<TJob>(job), item, worker);
 
+    // Each worker has a semaphore of its own: a shared one would let a quick worker take the permit meant for a slow one.
     private void WakeSleepers()
     {
-        int asleep = Interlocked.Exchange(ref _sleeping, 0);
-        if (asleep > 0)
-            _wake.Release(asleep);
+        for (int worker = 1; worker < Size; worker++)
+        {
+            if (Interlocked.Exchange(ref _asleep[worker], 0) != 0)
+                _wake[worker].Release();
+        }
     }
 
     private void DrainSafely(int worker)
@@ -121,7 +125,7 @@ internal sealed unsafe class WorkerTeam : IDisposable
         int seen = 0;
         while (true)
         {
-            AwaitGenerationAfter(seen);
+            AwaitGenerationAfter(seen, worker);
             seen++;
             if (_stop)
                 return;
@@ -131,7 +135,7 @@ internal sealed unsafe class WorkerTeam : IDisposable
     }
 
     /// <summary>Returns once a job newer than <paramref name="seen"/> was started.</summary>
-    private void AwaitGenerationAfter(int seen)
+    private void AwaitGenerationAfter(int seen, int worker)
     {
         for (int i = 0; i < SpinRounds; i++)
         {
@@ -140,33 +144,9 @@ internal sealed unsafe class WorkerTeam : IDisposable
             Thread.SpinWait(8);
         }
 
-        // Announce the sleep before the last look: a job started in between either sees the announcement or is seen here.
-        while (_generation == seen)
-        {
-            Interlocked.Increment(ref _sleeping);
-            if (_generation != seen)
-            {
-                // The starter may already have counted this thread and released a permit: take the count back, or take the permit.
-                if (!TryLeaveSleepers())
-                    _wake.Wait();
-                return;
-            }
-
-            _wake.Wait();
-        }
-    }
-
-    private bool TryLeaveSleepers()
-    {
-        int asleep = Volatile.Read(ref _sleeping);
-        while (asleep > 0)
-        {
-            int before = Interlocked.CompareExchange(ref _sleeping, asleep - 1, asleep);
-            if (before == asleep)
-                return true;
-            asleep = before;
-        }
-
-        return false;
+        // Announce the sleep before the last look: a job started in between is seen here, or its starter sees the announcement and leaves a permit.
+        Interlocked.Exchange(ref _asleep[worker], 1);
+        if (_generation == seen || Interlocked.Exchange(ref _asleep[worker], 0) == 0)
+            _wake[worker].Wait();
     }
 }
