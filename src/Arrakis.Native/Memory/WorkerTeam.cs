@@ -145,8 +145,12 @@ internal sealed unsafe class WorkerTeam : IDisposable
         }
 
         // Announce the sleep before the last look: a job started in between is seen here, or its starter sees the announcement and leaves a permit.
-        Interlocked.Exchange(ref _asleep[worker], 1);
-        if (_generation == seen || Interlocked.Exchange(ref _asleep[worker], 0) == 0)
-            _wake[worker].Wait();
+        // A starter that is slow to look may leave its permit for a worker that has long done its job and gone to sleep anew: hence the loop.
+        while (_generation == seen)
+        {
+            Interlocked.Exchange(ref _asleep[worker], 1);
+            if (_generation == seen || Interlocked.Exchange(ref _asleep[worker], 0) == 0)
+                _wake[worker].Wait();
+        }
     }
 }

@@ -54,6 +54,8 @@ internal sealed unsafe partial class ForwardPass<TKernels>
         float[] scratch = GC.AllocateUninitializedArray<float>(checked(perWorker * team.Size), pinned: true);
         fixed (float* from = z, to = result)
             HeadResults(layer, from, to, tokens, Address(packed), new WorkerScratch(Address(scratch), perWorker));
+        GC.KeepAlive(packed);
+        GC.KeepAlive(scratch);
     }
 
     private void HeadResults(int layer, float* z, float* result, int tokens, float* packed, in WorkerScratch scratch)
