@@ -80,13 +80,13 @@ public sealed class LlamaSession : IDisposable
     /// <exception cref="ArrakisException">No tokens, a token past the vocabulary, more tokens than the context holds, or a recording over budget.</exception>
     /// <exception cref="InvalidOperationException">The session is in use by another thread.</exception>
     /// <exception cref="ObjectDisposedException">The session was disposed.</exception>
-    public ReadOnlySpan<float> Forward(ReadOnlySpan<int> ids, CancellationToken cancellation = default) => Run(ids, 0, cancellation);
+    public ReadOnlySpan<float> Forward(scoped ReadOnlySpan<int> ids, CancellationToken cancellation = default) => Run(ids, 0, cancellation);
 
     /// <summary>Continues the sequence, reading the keys and values of what came before from memory.</summary>
     /// <param name="ids">T token ids, at least one.</param>
     /// <param name="cancellation">Looked at before every block; a cancelled session is where it was before the call.</param>
     /// <inheritdoc cref="Forward"/>
-    public ReadOnlySpan<float> Append(ReadOnlySpan<int> ids, CancellationToken cancellation = default) => Run(ids, Position, cancellation);
+    public ReadOnlySpan<float> Append(scoped ReadOnlySpan<int> ids, CancellationToken cancellation = default) => Run(ids, Position, cancellation);
 
     /// <summary>Gives the session's memory back to the model's pool.</summary>
     public void Dispose()
@@ -117,7 +117,7 @@ public sealed class LlamaSession : IDisposable
         GC.KeepAlive(_model);
     }
 
-    private ReadOnlySpan<float> Run(ReadOnlySpan<int> ids, int past, CancellationToken cancellation)
+    private ReadOnlySpan<float> Run(scoped ReadOnlySpan<int> ids, int past, CancellationToken cancellation)
     {
         Enter();
         try
