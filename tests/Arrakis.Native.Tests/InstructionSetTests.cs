@@ -1,0 +1,76 @@
+using System.Diagnostics;
+using System.Runtime.Intrinsics.X86;
+
+namespace Arrakis.Native.Tests;
+
+/// <summary>
+/// Reruns the engine's tests in child processes with instruction sets switched off, so that the tiers of lesser machines are what runs. The child asserts that the switch
+/// took effect: the marker variable says what must be gone.
+/// </summary>
+public sealed class InstructionSetTests
+{
+    private const string Marker = "ARRAKIS_TESTS_EXPECT_WITHOUT";
+
+    [Theory]
+    [InlineData("DOTNET_EnableAVX512", "avx512")]
+    [InlineData("DOTNET_EnableAVX2", "avx2")]
+    [InlineData("DOTNET_EnableHWIntrinsic", "all")]
+    public async Task The_engine_passes_without(string variable, string without)
+    {
+        Assert.Null(Environment.GetEnvironmentVariable(Marker)); // The children's filter leaves this test out.
+        var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
+        foreach (string argument in new[] { "vstest", typeof(InstructionSetTests).Assembly.Location, "--TestCaseFilter:" + string.Join('|', Filters) })
+            start.ArgumentList.Add(argument);
+        start.Environment[variable] = "0";
+        start.Environment[Marker] = without;
+        // The host of this run hands its own settings down; a child must find its own.
+        foreach (string inherited in start.Environment.Keys.Where(key => key.StartsWith("VSTEST", StringComparison.OrdinalIgnoreCase)).ToArray())
+            start.Environment.Remove(inherited);
+
+        using Process child = Process.Start(start)!;
+        Task<string> errors = child.StandardError.ReadToEndAsync();
+        string output = await child.StandardOutput.ReadToEndAsync();
+        await child.WaitForExitAsync();
+        Assert.True(child.ExitCode == 0, $"without {without}:\n{output}\n{await errors}");
+        Assert.Matches("Passed: +[1-9][0-9]", output.ReplaceLineEndings(" "));
+    }
+
+    [Fact]
+    public void The_switch_took_effect()
+    {
+        switch (Environment.GetEnvironmentVariable(Marker))
+        {
+            case null:
+                // The unswitched run: what the machine has is what is listed.
+                Assert.Equal(Avx2.IsSupported && Fma.IsSupported, KernelTiers.Supported.Contains(KernelTier.Avx2));
+                return;
+            case "avx512":
+                Assert.False(Avx512F.IsSupported);
+                Assert.DoesNotContain(KernelTier.Avx512, KernelTiers.Supported);
+                return;
+            case "avx2":
+                Assert.False(Avx2.IsSupported);
+                Assert.DoesNotContain(KernelTier.Avx2, KernelTiers.Supported);
+                Assert.DoesNotContain(KernelTier.Avx512, KernelTiers.Supported);
+                return;
+            case "all":
+                Assert.False(Sse42.IsSupported);
+                Assert.False(Avx2.IsSupported);
+                Assert.Contains(KernelTier.Scalar, KernelTiers.Supported);
+                Assert.DoesNotContain(KernelTier.Avx2, KernelTiers.Supported);
+                return;
+            case { } other:
+                Assert.Fail($"unknown switch {other}");
+                return;
+        }
+    }
+
+    private static string[] Filters =>
+    [
+        $"FullyQualifiedName~{nameof(The_switch_took_effect)}",
+        $"FullyQualifiedName~{nameof(GoldenEngineTests)}",
+        $"FullyQualifiedName~{nameof(EnginePropertyTests)}",
+        $"FullyQualifiedName~{nameof(SessionTests)}",
+        "FullyQualifiedName~KernelTests",
+    ];
+}
