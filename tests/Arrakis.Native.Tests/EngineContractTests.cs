@@ -1,0 +1,161 @@
+using Arrakis.Native.Tests.Reference;
+using Arrakis.Native.Tests.Support;
+
+namespace Arrakis.Native.Tests;
+
+/// <summary>What the engine promises its callers: refusals before anything runs, budgets, sharing, stored types, long inputs.</summary>
+public sealed class EngineContractTests
+{
+    private static readonly LlamaConfig s_config = new()
+    {
+        HiddenSize = 64, IntermediateSize = 96, NumHiddenLayers = 2, NumAttentionHeads = 4, NumKeyValueHeads = 2, HeadDim = 16, VocabSize = 50, MaxPositionEmbeddings = 2000,
+    };
+
+    public static TheoryData<KernelTier, ElementType> TiersByType
+    {
+        get
+        {
+            var all = new TheoryData<KernelTier, ElementType>();
+            foreach (KernelTier tier in KernelTiers.Supported)
+            {
+                foreach (ElementType type in Enum.GetValues<ElementType>())
+                    all.Add(tier, type);
+            }
+
+            return all;
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(TiersByType))]
+    public void Every_stored_type_is_multiplied_as_what_it_says(KernelTier tier, ElementType type)
+    {
+        using LlamaModel model = LlamaModel.CreateRandom(s_config, 3, type);
+        int[] ids = [1, 2, 3, 40, 5, 6, 7, 49, 0, 10, 11];
+        ReferenceRun expected = new ReferenceModel(ReferenceWeights.From(model)).Run(ids);
+        using LlamaSession session = model.CreateSession(RecordingPlan.All, Engine.Options(tier, threads: 2));
+        session.Forward(ids);
+        // The contract's 2e-5: widening is exact or rounds once, so a stored type adds nothing to single precision's rounding.
+        foreach (string name in expected.Names)
+            Close.ToLargest(expected[name], Engine.Widen(session.Cache.Flat(name)), 2e-5, $"{tier} {type} {name}");
+        session.Forward(ids.AsSpan(0, 10));
+        Close.ToLargest(expected["logits"].AsSpan(500).ToArray(), Engine.Widen(session.Append(ids.AsSpan(10))), 5e-5, $"{tier} {type} decoded");
+    }
+
+    [Fact]
+    public void Long_inputs_go_through_in_chunks_and_chunks_change_no_bit()
+    {
+        using LlamaModel model = LlamaModel.CreateRandom(s_config, 5);
+        int[] ids = [.. Enumerable.Range(0, 1100).Select(i => i * 7 % 50)];
+        using LlamaSession whole = model.CreateSession(RecordingPlan.All, Engine.Options(threads: 2));
+        float[] expected = whole.Forward(ids).ToArray();
+        using LlamaSession parts = model.CreateSession(RecordingPlan.None, Engine.Options());
+        parts.Forward(ids.AsSpan(0, 333));
+        parts.Append(ids.AsSpan(333, 2));
+        Assert.Equal(expected, parts.Append(ids.AsSpan(335)).ToArray());
+        Assert.Equal(1, Engine.Widen(whole.Cache.Flat(HookPoint.Pattern, 1)[^1100..]).Sum(), 1e-5);
+    }
+
+    [Fact]
+    public void Results_are_computed_from_z_when_they_are_not_recorded()
+    {
+        using LlamaModel model = LlamaModel.CreateRandom(s_config, 7);
+        int[] ids = [4, 5, 6, 7, 8];
+        float[] recorded = Engine.Record(model, ids, Engine.Options())["blocks.1.attn.hook_result"];
+        using LlamaSession session = model.CreateSession(RecordingPlan.Heads, Engine.Options());
+        session.Forward(ids);
+        Assert.False(session.Cache.Contains(HookPoint.Result, 1));
+        Assert.Equal(recorded, session.Cache.Flat(HookPoint.Result, 1).ToArray());
+        using var folder = new TemporaryFolder();
+        string path = Path.Combine(folder.Path, "c.safetensors");
+        session.Cache.Save(path);
+        Assert.Equal(recorded, model.LoadCache(path).Flat(HookPoint.Result, 1).ToArray());
+        Assert.Throws<ArrakisException>(() => ActivationCache.Load(path).Flat(HookPoint.Result, 1).Length);
+    }
+
+    [Fact]
+    public void A_recording_is_as_large_as_was_said_and_refused_over_budget()
+    {
+        using LlamaModel model = LlamaModel.CreateRandom(s_config, 1);
+        long bytes = RecordingPlan.Heads.GetBytes(s_config, 9);
+        using LlamaSession fits = model.CreateSession(RecordingPlan.Heads, new SessionOptions { RecordingBudgetBytes = bytes });
+        fits.Forward(new int[9]);
+        Assert.True(fits.Cache.Bytes <= bytes);
+        Refused("over the budget", () => fits.Forward(new int[10]).Length);
+        Assert.Equal(9, fits.Position);
+    }
+
+    [Fact]
+    public void Bad_input_is_refused_before_anything_runs()
+    {
+        using LlamaModel model = LlamaModel.CreateRandom(s_config, 1);
+        using LlamaSession session = model.CreateSession(RecordingPlan.Heads, Engine.Options());
+        session.Forward([1, 2, 3]);
+        Refused("empty", () => session.Forward([]).Length);
+        Refused("token id 50 at position 1", () => session.Forward([1, 50]).Length);
+        Refused("token id -1 at position 3", () => session.Append([-1]).Length);
+        Refused("context of 2000", () => session.Append(new int[1998]).Length);
+        Refused("layers 2-2", () => model.CreateSession(RecordingPlan.All.ForLayers(2, 2)));
+        Refused("mlp.pre", () => session.Cache.Flat(HookPoint.MlpPre, 0).Length);
+        Refused("not a hook point", () => RecordingPlan.Parse("z,hook_nothing"));
+        Refused("write it in full", () => RecordingPlan.Parse("scale"));
+        Refused("head_dim 3 is odd", () => LlamaModel.CreateRandom(s_config with { HeadDim = 3 }, 1));
+        Refused("blocks of 32", () => LlamaModel.CreateRandom(s_config with { HiddenSize = 40 }, 1, ElementType.Q8_0));
+        Assert.Equal(3, session.Position);
+        Assert.Equal(3, session.Cache.Tokens);
+    }
+
+    [Fact]
+    public void Sessions_share_a_model_on_many_threads_and_outlive_its_disposal()
+    {
+        LlamaModel model = LlamaModel.CreateRandom(s_config, 9);
+        int[] ids = [1, 2, 3, 4, 5, 6, 7];
+        float[] expected;
+        using (LlamaSession alone = model.CreateSession())
+            expected = alone.Forward(ids).ToArray();
+        LlamaSession open = model.CreateSession();
+        Parallel.For(0, 16, i =>
+        {
+            using LlamaSession session = model.CreateSession(i % 2 == 0 ? RecordingPlan.All : null, Engine.Options(threads: 1 + i % 3));
+            for (int repeat = 0; repeat < 5; repeat++)
+                Assert.Equal(expected, session.Forward(ids).ToArray());
+        });
+        model.Dispose();
+        Assert.Equal(expected, open.Forward(ids).ToArray());
+        open.Dispose();
+        Assert.Throws<ObjectDisposedException>(() => open.Forward([1]).Length);
+        Assert.Throws<ObjectDisposedException>(() => model.CreateSession());
+    }
+
+    [Fact]
+    public void A_cancelled_pass_leaves_the_sequence_where_it_was()
+    {
+        using LlamaModel model = LlamaModel.CreateRandom(s_config, 9);
+        using LlamaSession session = model.CreateSession();
+        session.Forward([1, 2, 3]);
+        Assert.Throws<OperationCanceledException>(() => session.Append([4], new CancellationToken(canceled: true)).Length);
+        float[] after = session.Append([4]).ToArray();
+        using LlamaSession fresh = model.CreateSession();
+        fresh.Forward([1, 2, 3]);
+        Assert.Equal(fresh.Append([4]).ToArray(), after);
+    }
+
+    [Fact]
+    public void A_random_model_has_the_bits_it_always_had()
+    {
+        using LlamaModel model = LlamaModel.CreateRandom(s_config, 42);
+        ReferenceWeights weights = ReferenceWeights.From(model);
+        // Integers below 2^18 times one scale, rounded once: any machine gets these.
+        float scale = (float)Math.Sqrt(12.0 / (4.0 * uint.MaxValue) / 64);
+        double[] embedding = weights.Tensor("model.embed_tokens.weight");
+        Assert.All(embedding, value => Assert.Equal(value, (float)((int)Math.Round(value / scale) * scale)));
+        Assert.Equal(1.0 / 64, embedding.Average(value => value * value), 2e-3);
+    }
+
+    private static void Refused(string expected, Func<object> call)
+    {
+        ArrakisException e = Assert.Throws<ArrakisException>(call);
+        Assert.Contains(expected, e.Message, StringComparison.Ordinal);
+        Assert.DoesNotContain('\n', e.Message);
+    }
+}
