@@ -1,0 +1,75 @@
+using System.Diagnostics;
+using System.Reflection;
+using Arrakis.Native.Tests.Support;
+
+namespace Arrakis.Native.Tests.KernelTests;
+
+/// <summary>A warm pass allocates no managed memory.</summary>
+public sealed class AllocationTests
+{
+    private const int Passes = 100;
+
+    // The promise is of optimised code: an engine built for debugging allocates in Workspace.Prepare (792 bytes a pass).
+    private static readonly bool s_optimised =
+        typeof(LlamaSession).Assembly.GetCustomAttribute<DebuggableAttribute>() is not { IsJITOptimizerDisabled: true };
+
+    private static readonly LlamaConfig s_config = ModelFiles.Small with { MaxPositionEmbeddings = 2 * Passes };
+
+    public static TheoryData<string, int> PlansByThreads
+    {
+        get
+        {
+            var all = new TheoryData<string, int>();
+            foreach (string plan in new[] { "none", "heads", "all" })
+            {
+                all.Add(plan, 1);
+                all.Add(plan, 2);
+            }
+
+            return all;
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(PlansByThreads))]
+    public void A_warm_Forward_allocates_nothing(string plan, int threads)
+    {
+        int[] ids = Ids(23);
+        using LlamaModel model = LlamaModel.CreateRandom(s_config, 1);
+        foreach (KernelTier tier in KernelTiers.Supported)
+        {
+            using LlamaSession session = model.CreateSession(RecordingPlan.Parse(plan), Engine.Options(tier, threads));
+            session.Forward(ids);
+            session.Forward(ids);
+            // Of this thread: other tests run beside it. With two threads it is the caller's part that is counted.
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            for (int i = 0; i < Passes; i++)
+                session.Forward(ids);
+            long allocated = GC.GetAllocatedBytesForCurrentThread() - before;
+            Assert.True(allocated == 0 || !s_optimised, $"{tier}: {allocated} bytes");
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(PlansByThreads))]
+    public void An_Append_within_what_a_longer_pass_reserved_allocates_nothing(string plan, int threads)
+    {
+        int[] ids = Ids(s_config.MaxPositionEmbeddings);
+        using LlamaModel model = LlamaModel.CreateRandom(s_config, 1);
+        foreach (KernelTier tier in KernelTiers.Supported)
+        {
+            using LlamaSession session = model.CreateSession(RecordingPlan.Parse(plan), Engine.Options(tier, threads));
+            session.Forward(ids);
+            session.Forward(ids.AsSpan(0, 1));
+            session.Append(ids.AsSpan(1, 1));
+            long before = GC.GetAllocatedBytesForCurrentThread();
+            for (int i = 0; i < Passes; i++)
+                session.Append(ids.AsSpan(2 + i, 1));
+            long allocated = GC.GetAllocatedBytesForCurrentThread() - before;
+            Assert.True(allocated == 0 || !s_optimised, $"{tier}: {allocated} bytes");
+            Assert.Equal(2 + Passes, session.Position);
+        }
+    }
+
+    private static int[] Ids(int count) => [.. Enumerable.Range(0, count).Select(i => i * 7 % s_config.VocabSize)];
+}
