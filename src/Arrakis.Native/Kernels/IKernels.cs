@@ -37,7 +37,10 @@ internal unsafe interface IKernels
     /// <summary>destination[j · destinationStride + i] = source[i · sourceStride + j] for i below rows and j below columns.</summary>
     static abstract void Transpose(float* source, nint sourceStride, float* destination, nint destinationStride, int rows, int columns);
 
-    /// <summary>Matrix–vector product: y[r] = Σ_k matrix[first + r, k] · x[k] for r below <paramref name="rows"/>, widened in registers.</summary>
+    /// <summary>
+    /// Matrix–vector product: y[r] = Σ_k matrix[first + r, k] · x[k] for r below <paramref name="rows"/>, widened in registers.
+    /// The matrix must have all its columns (<see cref="WeightMatrix.FirstColumn"/> 0): a slice may begin inside a block.
+    /// </summary>
     static abstract void Dots(in WeightMatrix matrix, int first, int rows, float* x, float* y);
 
     /// <summary>y[j] = Σ_i weights[i] · rows[i · stride + j] for j below <paramref name="columns"/>.</summary>

@@ -34,11 +34,11 @@ internal sealed unsafe class Workspace(LlamaConfig config, RecordingLayout layou
         _tokens = tokens;
         _keys = keys;
         int d = config.HiddenSize, q = config.NumAttentionHeads * config.HeadDim, kv = config.NumKeyValueHeads * config.HeadDim;
-        ReadOnlySpan<long> sizes =
-        [
+        ReadOnlySpan<long> sizes = stackalloc long[]
+        {
             (long)chunk * d, (long)chunk * d, (long)chunk * d, (long)chunk * d, chunk, (long)chunk * q, (long)chunk * q, (long)chunk * kv, (long)chunk * kv,
             (long)chunk * config.IntermediateSize, (long)chunk * config.IntermediateSize, config.VocabSize, packed, workers * perWorker,
-        ];
+        };
         long total = layout.TotalFloats(tokens, keys);
         foreach (long size in sizes)
             total += Arena.Footprint(size);
@@ -63,11 +63,16 @@ internal sealed unsafe class Workspace(LlamaConfig config, RecordingLayout layou
         Workers = new WorkerScratch(Share(sizes[13]), (nint)perWorker);
     }
 
-    private float* Share(long size, params ReadOnlySpan<HookPoint> points)
+    // No params: not even a build for debugging allocates here.
+    private float* Share(long size, HookPoint? a = null, HookPoint? b = null, HookPoint? c = null)
     {
         float* run = arena.Take(size);
-        foreach (HookPoint point in points)
-            _scratch[(int)point] = (nint)run;
+        if (a is { } first)
+            _scratch[(int)first] = (nint)run;
+        if (b is { } second)
+            _scratch[(int)second] = (nint)run;
+        if (c is { } third)
+            _scratch[(int)third] = (nint)run;
         return run;
     }
 
