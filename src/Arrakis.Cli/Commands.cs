@@ -4,6 +4,7 @@ using System.Globalization;
 using System.Numerics.Tensors;
 using System.Text.Json.Nodes;
 using Arrakis.Native;
+using Arrakis.Native.Weights;
 using Spectre.Console;
 
 namespace Arrakis.Cli;
@@ -40,36 +41,57 @@ internal static class Commands
 
     private static void Info(ParseResult call)
     {
+        bool json = call.GetValue(Input.Json);
+        if (call.GetValue(Input.Model) is { } path && OpenVocabulary(path) is { } vocabulary)
+        {
+            using (vocabulary)
+                Output.Write(json, Describe(path, vocabulary.Architecture, vocabulary.Architecture == "llama" ? GgufConfig.Read(vocabulary) : null, 0, 0, []));
+            return;
+        }
+
         using LlamaModel model = Input.OpenModel(call);
-        LlamaConfig c = model.Config;
         var dtypes = new JsonObject();
         foreach ((string type, int count) in model.CountTensorsByType())
             dtypes[type] = count;
-        Output.Write(call.GetValue(Input.Json), new JsonObject
-        {
-            ["model"] = model.Name,
-            ["architecture"] = "llama",
-            ["layers"] = c.NumHiddenLayers,
-            ["heads"] = c.NumAttentionHeads,
-            ["kv_heads"] = c.NumKeyValueHeads,
-            ["head_dim"] = c.HeadDim,
-            ["hidden_size"] = c.HiddenSize,
-            ["intermediate_size"] = c.IntermediateSize,
-            ["vocab_size"] = c.VocabSize,
-            ["context"] = c.MaxPositionEmbeddings,
-            ["norm_eps"] = double.Parse(c.RmsNormEps.ToString("R", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture),
-            ["rope"] = new JsonObject
-            {
-                ["theta"] = c.RopeTheta,
-                ["layout"] = c.RotaryLayout == RotaryLayout.Halves ? "halves" : "pairs",
-                ["scaling"] = Scaling(c.RopeScaling),
-            },
-            ["tied"] = c.TieWordEmbeddings,
-            ["parameters"] = c.ParameterCount,
-            ["bytes"] = model.WeightBytes,
-            ["dtypes"] = dtypes,
-        });
+        Output.Write(json, Describe(model.Name, "llama", model.Config, model.Config.ParameterCount, model.WeightBytes, dtypes));
     }
+
+    /// <summary>A GGUF file that holds a vocabulary and no weights; null for anything else.</summary>
+    private static GgufFile? OpenVocabulary(string path)
+    {
+        if (!path.EndsWith(".gguf", StringComparison.OrdinalIgnoreCase) || !File.Exists(path))
+            return null;
+        GgufFile file = GgufFile.Open(path);
+        if (file.Tensors.Count == 0)
+            return file;
+        file.Dispose();
+        return null;
+    }
+
+    private static JsonObject Describe(string name, string? architecture, LlamaConfig? c, long parameters, long bytes, JsonObject dtypes) => new()
+    {
+        ["model"] = name,
+        ["architecture"] = architecture,
+        ["layers"] = c?.NumHiddenLayers,
+        ["heads"] = c?.NumAttentionHeads,
+        ["kv_heads"] = c?.NumKeyValueHeads,
+        ["head_dim"] = c?.HeadDim,
+        ["hidden_size"] = c?.HiddenSize,
+        ["intermediate_size"] = c?.IntermediateSize,
+        ["vocab_size"] = c?.VocabSize,
+        ["context"] = c?.MaxPositionEmbeddings,
+        ["norm_eps"] = c is null ? null : double.Parse(c.RmsNormEps.ToString("R", CultureInfo.InvariantCulture), CultureInfo.InvariantCulture),
+        ["rope"] = c is null ? null : new JsonObject
+        {
+            ["theta"] = c.RopeTheta,
+            ["layout"] = c.RotaryLayout == RotaryLayout.Halves ? "halves" : "pairs",
+            ["scaling"] = Scaling(c.RopeScaling),
+        },
+        ["tied"] = c?.TieWordEmbeddings,
+        ["parameters"] = parameters,
+        ["bytes"] = bytes,
+        ["dtypes"] = dtypes,
+    };
 
     private static JsonObject? Scaling(RopeScaling scaling) => scaling.Kind switch
     {
