@@ -31,6 +31,7 @@ public sealed class LlamaSession : IDisposable
     private readonly ForwardPass _pass;
     private readonly Func<int, ReadOnlyMemory<float>> _slotMemory;
     private readonly long _budget;
+    private readonly int _logitsSlot;
     private ReadOnlyMemory<float> _logits;
     private int _busy;
     private bool _disposed;
@@ -51,6 +52,7 @@ public sealed class LlamaSession : IDisposable
         _workspace = new Workspace(model.Config, layout, _arena);
         _pass = ForwardPass.Create(Kernels, model.Config, model.Weights, model.Rotary, _team, _workspace, new KvCache(model.Config, _kvArena));
         _slotMemory = _workspace.Memory;
+        _logitsSlot = layout.Slot(HookPoint.Logits, 0);
         Cache = new ActivationCache(model.Config, layout.Names, layout.Slot, layout.Slots)
         {
             Model = model.Name,
@@ -130,7 +132,7 @@ public sealed class LlamaSession : IDisposable
             Position = past + ids.Length;
             Cache.Fill(ids, past, _slotMemory);
             int vocabulary = _model.Config.VocabSize;
-            _logits = Cache.Contains(HookPoint.Logits) ? LastRow(vocabulary) : _workspace.LastLogitsMemory;
+            _logits = _logitsSlot >= 0 ? LastRow(vocabulary) : _workspace.LastLogitsMemory;
             return _logits.Span;
         }
         finally
@@ -142,7 +144,7 @@ public sealed class LlamaSession : IDisposable
 
     private ReadOnlyMemory<float> LastRow(int vocabulary)
     {
-        ReadOnlyMemory<float> all = _workspace.Memory(_workspace.Layout.Slot(HookPoint.Logits, 0));
+        ReadOnlyMemory<float> all = _workspace.Memory(_logitsSlot);
         return all[^vocabulary..];
     }
 
