@@ -47,7 +47,7 @@ internal static class Input
         return new SessionOptions { Threads = threads, Kernels = tier };
     }
 
-    public static int[] ReadIds(ParseResult call, LlamaConfig config, int defaultRandom = 0)
+    public static int[] ReadIds(ParseResult call, LlamaConfig config)
     {
         int given = (call.GetValue(Ids) is null ? 0 : 1) + (call.GetValue(IdsFile) is null ? 0 : 1) + (call.GetValue(Random) is null ? 0 : 1);
         if (given > 1)
@@ -56,7 +56,7 @@ internal static class Input
             return Parse(list, "--ids");
         if (call.GetValue(IdsFile) is { } file)
             return Parse(ReadFile(file), file);
-        int count = call.GetValue(Random) ?? defaultRandom;
+        int count = call.GetValue(Random) ?? 0;
         if (count < 1 || count > config.MaxPositionEmbeddings)
             throw new UsageException(given == 0 ? "no input: give --ids 1,2,3, --ids-file FILE or --random N" : $"--random is {count}: use 1 to {config.MaxPositionEmbeddings}");
         var random = new Random(call.GetValue(Seed));

@@ -11,23 +11,8 @@ public sealed class EngineContractTests
         HiddenSize = 64, IntermediateSize = 96, NumHiddenLayers = 2, NumAttentionHeads = 4, NumKeyValueHeads = 2, HeadDim = 16, VocabSize = 50, MaxPositionEmbeddings = 2000,
     };
 
-    public static TheoryData<KernelTier, ElementType> TiersByType
-    {
-        get
-        {
-            var all = new TheoryData<KernelTier, ElementType>();
-            foreach (KernelTier tier in KernelTiers.Supported)
-            {
-                foreach (ElementType type in Enum.GetValues<ElementType>())
-                    all.Add(tier, type);
-            }
-
-            return all;
-        }
-    }
-
     [Theory]
-    [MemberData(nameof(TiersByType))]
+    [MemberData(nameof(Engine.TiersByType), MemberType = typeof(Engine))]
     public void Every_stored_type_is_multiplied_as_what_it_says(KernelTier tier, ElementType type)
     {
         using LlamaModel model = LlamaModel.CreateRandom(s_config, 3, type);

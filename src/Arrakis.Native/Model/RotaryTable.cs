@@ -20,9 +20,6 @@ internal sealed class RotaryTable
         _values = new Values(_frequencies.Length, 0);
     }
 
-    /// <summary>The frequencies, radians per position.</summary>
-    public ReadOnlySpan<double> FrequenciesPerPosition => _frequencies;
-
     /// <summary>A table of at least <paramref name="positions"/> positions.</summary>
     public Values For(int positions)
     {

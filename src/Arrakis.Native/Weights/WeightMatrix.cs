@@ -22,12 +22,4 @@ internal readonly unsafe record struct WeightMatrix(nint Data, ElementType Type,
         ArgumentOutOfRangeException.ThrowIfGreaterThan((uint)count, (uint)(Columns - first), nameof(count));
         return this with { Columns = count, FirstColumn = FirstColumn + first };
     }
-
-    /// <summary>Rows <paramref name="first"/> … <paramref name="first"/> + <paramref name="count"/> − 1: a head's part of W_Q.</summary>
-    public WeightMatrix SliceRows(int first, int count)
-    {
-        ArgumentOutOfRangeException.ThrowIfGreaterThan((uint)first, (uint)Rows, nameof(first));
-        ArgumentOutOfRangeException.ThrowIfGreaterThan((uint)count, (uint)(Rows - first), nameof(count));
-        return this with { Data = (nint)Row(first), Rows = count };
-    }
 }

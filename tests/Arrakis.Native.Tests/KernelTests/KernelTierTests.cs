@@ -5,27 +5,12 @@ namespace Arrakis.Native.Tests.KernelTests;
 /// <summary>Every kernel of every tier that this machine has, at every small length and off every alignment.</summary>
 public sealed class KernelTierTests
 {
-    public static TheoryData<KernelTier, ElementType> TiersByType
-    {
-        get
-        {
-            var all = new TheoryData<KernelTier, ElementType>();
-            foreach (KernelTier tier in KernelTiers.Supported)
-            {
-                foreach (ElementType type in Enum.GetValues<ElementType>())
-                    all.Add(tier, type);
-            }
-
-            return all;
-        }
-    }
-
     [Theory]
-    [MemberData(nameof(TiersByType))]
+    [MemberData(nameof(Engine.TiersByType), MemberType = typeof(Engine))]
     public void Dots(KernelTier tier, ElementType type) => KernelChecks.Of(tier).Dots(type);
 
     [Theory]
-    [MemberData(nameof(TiersByType))]
+    [MemberData(nameof(Engine.TiersByType), MemberType = typeof(Engine))]
     public void Widen_has_the_bits_of_the_specification(KernelTier tier, ElementType type) => KernelChecks.Of(tier).Widen(type);
 
     [Theory]

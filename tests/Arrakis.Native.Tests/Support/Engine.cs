@@ -8,6 +8,22 @@ public static class Engine
     /// <summary>For <c>[MemberData]</c>: every kernel tier that this machine has. The scalar one always is.</summary>
     public static TheoryData<KernelTier> Tiers => [.. KernelTiers.Supported];
 
+    /// <summary>Every kernel tier with every stored type.</summary>
+    public static TheoryData<KernelTier, ElementType> TiersByType
+    {
+        get
+        {
+            var all = new TheoryData<KernelTier, ElementType>();
+            foreach (KernelTier tier in KernelTiers.Supported)
+            {
+                foreach (ElementType type in Enum.GetValues<ElementType>())
+                    all.Add(tier, type);
+            }
+
+            return all;
+        }
+    }
+
     /// <summary>Every golden model with every tier.</summary>
     public static TheoryData<string, KernelTier> GoldenByTier
     {
