@@ -4,12 +4,18 @@ using Arrakis.Native.Weights;
 
 namespace Arrakis.Native.Kernels;
 
-/// <summary>One y = x Wᵀ: y[t · YStride + n] = Σ_k x[t, k] W[n, k].</summary>
-internal readonly unsafe struct Product(WeightMatrix w, float* y, nint yStride)
+/// <summary>
+/// One y = x Wᵀ: y[t · YStride + n] = Σ_k x[t, k] W[n, k]; or, transposed, one y = x W: y[t · YStride + n] = Σ_k x[t, k] W[k, n], which is how a covector
+/// goes back through a projection.
+/// </summary>
+internal readonly unsafe struct Product(WeightMatrix w, float* y, nint yStride, bool transposed = false)
 {
     public readonly WeightMatrix W = w;
     public readonly float* Y = y;
     public readonly nint YStride = yStride;
+    public readonly bool Transposed = transposed;
+
+    public int Outputs => Transposed ? W.Columns : W.Rows;
 }
 
 /// <summary>Up to three products of the same x, whose items are drawn from one counter: q, k, v; gate, up.</summary>
@@ -92,7 +98,7 @@ internal static unsafe class MatrixProduct<TKernels> where TKernels : struct, IK
     {
         int items = 0;
         for (int i = 0; i < count; i++)
-            items += (products[i].W.Rows + rowsPerItem - 1) / rowsPerItem;
+            items += (products[i].Outputs + rowsPerItem - 1) / rowsPerItem;
         return items;
     }
 
@@ -100,7 +106,7 @@ internal static unsafe class MatrixProduct<TKernels> where TKernels : struct, IK
     private static ref readonly Product Find(in Products products, int item, int rowsPerItem, out int firstRow)
     {
         int index = 0;
-        for (int items; item >= (items = (products[index].W.Rows + rowsPerItem - 1) / rowsPerItem); index++)
+        for (int items; item >= (items = (products[index].Outputs + rowsPerItem - 1) / rowsPerItem); index++)
             item -= items;
         firstRow = item * rowsPerItem;
         return ref products[index];
@@ -158,14 +164,16 @@ internal static unsafe class MatrixProduct<TKernels> where TKernels : struct, IK
 
         private static void Multiply(in Panels x, in Product product, int firstRow, float* scratch)
         {
-            int rows = Math.Min(RowsPerItem, product.W.Rows - firstRow);
+            int rows = Math.Min(RowsPerItem, product.Outputs - firstRow);
             int groups = (rows + TKernels.TileRows - 1) / TKernels.TileRows;
             int block = DepthBlock(x.Depth);
             float* tiles = scratch + RowsPerItem * (MostDepth + WidenSlack);
             for (int k = 0; k < x.Depth; k += block)
             {
                 int depth = Math.Min(block, x.Depth - k);
-                float* a = Rows(product.W, firstRow, rows, groups * TKernels.TileRows, k, depth, scratch, out nint aStride);
+                float* a = product.Transposed
+                    ? Columns(product.W, firstRow, rows, groups * TKernels.TileRows, k, depth, scratch, out nint aStride)
+                    : Rows(product.W, firstRow, rows, groups * TKernels.TileRows, k, depth, scratch, out aStride);
                 for (int start = 0; start < x.Tokens; start += PanelTokens)
                 {
                     int width = PanelWidth(x.Tokens, start);
@@ -202,6 +210,33 @@ internal static unsafe class MatrixProduct<TKernels> where TKernels : struct, IK
             for (int r = rows; r < tileRows; r++)
                 new Span<float>(scratch + r * stride, length).Clear();
             return scratch + lead;
+        }
+
+        /// <summary>Columns of a matrix, turned into rows of floats in scratch: a few stored rows at a time, widened where they are no floats.</summary>
+        private static float* Columns(in WeightMatrix w, int firstColumn, int columns, int tileRows, int k, int depth, float* scratch, out nint stride)
+        {
+            stride = MostDepth + WidenSlack;
+            for (int r = columns; r < tileRows; r++)
+                new Span<float>(scratch + r * stride, depth).Clear();
+            int column = w.FirstColumn + firstColumn;
+            if (w.Type == ElementType.F32)
+            {
+                TKernels.Transpose((float*)w.Row(k) + column, w.RowBytes / sizeof(float), scratch, stride, depth, columns);
+                return scratch;
+            }
+
+            const int Rows = 8;
+            int block = w.Type.BlockLength(), lead = column % block, length = RoundUp(lead + columns, block);
+            float* widened = stackalloc float[Rows * 128];
+            for (int i = 0; i < depth; i += Rows)
+            {
+                int rows = Math.Min(Rows, depth - i);
+                for (int r = 0; r < rows; r++)
+                    TKernels.Widen(w.Type, w.Row(k + i + r) + w.Type.RowBytes(column - lead), length, widened + r * 128);
+                TKernels.Transpose(widened + lead, 128, scratch + i, stride, rows, columns);
+            }
+
+            return scratch;
         }
     }
 

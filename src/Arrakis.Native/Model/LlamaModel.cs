@@ -124,6 +124,16 @@ public sealed class LlamaModel : IDisposable
         }
     }
 
+    /// <summary>Keeps the weights in place until <see cref="Release"/>, for work that needs no session.</summary>
+    internal void Hold()
+    {
+        lock (_lifetime)
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            _sessions++;
+        }
+    }
+
     internal void Release()
     {
         lock (_lifetime)

@@ -10,7 +10,7 @@ internal readonly unsafe record struct WeightMatrix(nint Data, ElementType Type,
     public int FirstColumn { get; private init; }
 
     /// <summary>Bytes from one stored row to the next.</summary>
-    public nint RowBytes { get; private init; } = (nint)Type.RowBytes(Columns);
+    public nint RowBytes { get; init; } = (nint)Type.RowBytes(Columns);
 
     /// <summary>The start of a stored row; the matrix's own first element is <see cref="FirstColumn"/> elements on.</summary>
     public byte* Row(int row) => (byte*)Data + row * RowBytes;

@@ -1,0 +1,248 @@
+using System.Numerics.Tensors;
+using Arrakis.Analysis.Numerics;
+using Arrakis.Native;
+using Arrakis.Native.Model;
+using Arrakis.Native.Weights;
+
+namespace Arrakis.Analysis;
+
+public sealed unsafe partial class HeadReads
+{
+    private static readonly Projection[] s_inputs = [Projection.Query, Projection.Key, Projection.Value];
+    private static readonly HookPoint[] s_hooks = [HookPoint.Q, HookPoint.K, HookPoint.V];
+
+    /// <summary>Measures what was read in a run.</summary>
+    /// <param name="model">The model.</param>
+    /// <param name="cache">A run of it from its beginning, recorded with at least <c>heads</c>.</param>
+    /// <param name="layer">Which layer.</param>
+    /// <param name="direction">What may be read.</param>
+    /// <param name="inputs">Which inputs count into the strength.</param>
+    /// <param name="options">Threads and kernels; null for the defaults.</param>
+    /// <exception cref="ArrakisException">
+    /// There is no such layer, dimension, token or head below; the direction has no length; the cache is of another model, or lacks a hook point: the message names a
+    /// recording that has it.
+    /// </exception>
+    public static HeadReads Measure(
+        LlamaModel model, ActivationCache cache, int layer, ReadDirection direction, HeadInputs inputs = HeadInputs.All, AnalysisOptions? options = null)
+    {
+        Requirements.Cache(model, cache);
+        Requirements.Whole(cache);
+        Check(model, layer, direction, inputs);
+        Requirements.Recorded(
+            cache, "heads", layer, HookPoint.ResidPre, HookPoint.Ln1Scale, HookPoint.Q, HookPoint.K, HookPoint.V, HookPoint.Pattern, HookPoint.Z);
+        if (direction.Writer is var (below, _))
+            Requirements.Recorded(cache, "heads", below, HookPoint.Z);
+
+        LlamaConfig c = model.Config;
+        int tokens = cache.Tokens, d = c.HiddenSize, q = c.NumAttentionHeads * c.HeadDim, kv = c.NumKeyValueHeads * c.HeadDim;
+        long floats = (long)tokens * (2 * d + 2 * q + 2 * kv) + 16L * q + (long)c.HeadDim * (d + 2 * q);
+        using Compute compute = Compute.Rent(model, options, Math.Max(tokens, c.HeadDim), Math.Max(d, q), floats);
+        double[][] weights = Weights(compute, layer, direction);
+
+        float* part = compute.Take((long)tokens * d);
+        Part(compute, cache, layer, direction, part);
+        float[][] shares = [.. Enumerable.Range(0, 4).Select(_ => new float[c.NumAttentionHeads * tokens])];
+        float* read = compute.Take((long)tokens * Math.Max(q, kv)), normed = compute.Take((long)tokens * d);
+        LlamaLayer w = model.Weights.Layers[layer];
+        compute.Normed(part, w.AttentionNorm, cache.Flat(HookPoint.Ln1Scale, layer), normed, tokens);
+        for (int i = 0; i < 3; i++)
+        {
+            compute.Project(normed, tokens, ModelGrams.Of(w, s_inputs[i]), read);
+            SharesOf(read, cache.Flat(s_hooks[i], layer), tokens, c, ModelGrams.Heads(c, s_inputs[i]), shares[i]);
+        }
+
+        // The values are what was projected last; mixed by the pattern they are a part of z.
+        float* mixed = compute.Take((long)tokens * q);
+        fixed (float* pattern = cache.Flat(HookPoint.Pattern, layer))
+            compute.Mix(pattern, tokens, new Window(0, tokens - 1), new Window(0, tokens - 1), read, mixed);
+        SharesOf(mixed, cache.Flat(HookPoint.Z, layer), tokens, c, c.NumAttentionHeads, shares[3]);
+        double error = IdentityError(compute, cache, layer, normed, read);
+        return new HeadReads(layer, direction, inputs, tokens, weights, shares, error);
+    }
+
+    /// <summary>Measures read weights from the weights alone; there are no shares without an input.</summary>
+    /// <inheritdoc cref="Measure"/>
+    public static HeadReads FromWeights(
+        LlamaModel model, int layer, ReadDirection direction, HeadInputs inputs = HeadInputs.All, AnalysisOptions? options = null)
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        Check(model, layer, direction, inputs);
+        LlamaConfig c = model.Config;
+        int q = c.NumAttentionHeads * c.HeadDim;
+        using Compute compute = Compute.Rent(model, options, c.HeadDim, Math.Max(c.HiddenSize, c.HeadDim), 16L * q + (long)c.HeadDim * (c.HiddenSize + 2 * q));
+        return new HeadReads(layer, direction, inputs, 0, Weights(compute, layer, direction), [[], [], [], []], 0);
+    }
+
+    /// <summary>
+    /// The signed share of q, k or v at one token that comes from each dimension of the residual stream: x_d γ_d / r · (W q)_d / ‖q‖². It sums to 1.
+    /// </summary>
+    /// <param name="model">The model.</param>
+    /// <param name="cache">A run of it, recorded with at least <c>heads</c>.</param>
+    /// <param name="layer">Which layer.</param>
+    /// <param name="head">Which head.</param>
+    /// <param name="input">One of q, k and v.</param>
+    /// <param name="token">Which position.</param>
+    /// <returns>[D]; all zero where q, k or v is.</returns>
+    /// <exception cref="ArrakisException">There is no such layer, head or position, or the cache lacks a hook point.</exception>
+    public static float[] OverDimensions(LlamaModel model, ActivationCache cache, int layer, int head, HeadInputs input, int token)
+    {
+        Requirements.Cache(model, cache);
+        Requirements.Head(model.Config, layer, head);
+        Requirements.Position(cache, token, "position");
+        int i = input switch
+        {
+            HeadInputs.Q => 0,
+            HeadInputs.K => 1,
+            HeadInputs.V => 2,
+            _ => throw new ArgumentException("one of q, k and v", nameof(input)),
+        };
+        Requirements.Recorded(cache, "heads", layer, HookPoint.ResidPre, HookPoint.Ln1Scale, s_hooks[i]);
+        LlamaConfig c = model.Config;
+        int k = c.HeadDim, d = c.HiddenSize, heads = ModelGrams.Heads(c, s_inputs[i]), own = head / (c.NumAttentionHeads / heads);
+        LlamaLayer w = model.Weights.Layers[layer];
+        ReadOnlySpan<float> whole = cache.Flat(s_hooks[i], layer).Slice((token * heads + own) * k, k);
+        float norm = TensorPrimitives.SumOfSquares(whole);
+        float[] shares = new float[d];
+        if (norm == 0)
+            return shares;
+        using Compute compute = Compute.Rent(model, null, 1, k, d);
+        WeightMatrix matrix = ModelGrams.Of(w, s_inputs[i]);
+        WeightMatrix rows = matrix with { Data = (nint)matrix.Row(own * k), Rows = k };
+        fixed (float* from = whole, to = shares)
+            compute.ProjectBack(from, 1, rows, to);
+        TensorPrimitives.Multiply(shares, w.AttentionNorm, shares);
+        TensorPrimitives.Multiply(shares, cache.Flat(HookPoint.ResidPre, layer).Slice(token * d, d), shares);
+        TensorPrimitives.Divide(shares, norm * cache.Flat(HookPoint.Ln1Scale, layer)[token], shares);
+        return shares;
+    }
+
+    private static void Check(LlamaModel model, int layer, ReadDirection direction, HeadInputs inputs)
+    {
+        ArgumentNullException.ThrowIfNull(direction);
+        Requirements.Layer(model.Config, layer);
+        if ((inputs & HeadInputs.All) == 0 || (inputs & ~HeadInputs.All) != 0)
+            throw new ArgumentException("at least one of q, k and v", nameof(inputs));
+        if (direction.Writer is not var (below, head))
+            return;
+        Requirements.Head(model.Config, below, head);
+        if (below >= layer)
+            throw new ArrakisException($"head {below}.{head} is not below layer {layer}: what it writes is not yet in the stream that the layer reads");
+    }
+
+    private static double[][] Weights(Compute compute, int layer, ReadDirection direction)
+    {
+        LlamaConfig c = compute.Config;
+        LlamaLayer w = compute.Model.Weights.Layers[layer];
+        int k = c.HeadDim, d = c.HiddenSize;
+        // What is read of: the direction itself, or the rows of W_O, each weighted afterwards by the Gram matrix of W_V.
+        int rows = direction.Writer is null ? 1 : k;
+        float* u = compute.Take((long)rows * d), read = compute.Take((long)rows * c.NumAttentionHeads * k), weighted = compute.Take((long)k * k);
+        float[]? gram = null;
+        double norm = 1;
+        if (direction.Writer is var (below, writer))
+        {
+            WeightMatrix output = compute.Model.Weights.Layers[below].Output.SliceColumns(writer * k, k);
+            compute.WidenTransposed(output, u);
+            ModelGrams grams = ModelGrams.Of(compute.Model);
+            gram = grams.Get(compute, below, Projection.Value).AsSpan(writer / c.HeadsPerKeyValueHead * k * k, k * k).ToArray();
+            norm = Math.Sqrt(ModelGrams.SquaredNorm(gram, grams.Get(compute, below, Projection.Output).AsSpan(writer * k * k, k * k)));
+            if (norm == 0)
+                throw new ArrakisException($"head {below}.{writer} writes nothing: its write is no direction");
+        }
+        else
+        {
+            direction.Resolve(compute.Model).CopyTo(new Span<float>(u, d));
+        }
+
+        for (int r = 0; r < rows; r++)
+            TensorPrimitives.Multiply(Compute.Row(u, r, d), w.AttentionNorm, Compute.Row(u, r, d));
+        double[][] weights = new double[3][];
+        for (int i = 0; i < 3; i++)
+        {
+            WeightMatrix matrix = ModelGrams.Of(w, s_inputs[i]);
+            int heads = ModelGrams.Heads(c, s_inputs[i]), group = c.NumAttentionHeads / heads;
+            if (rows == 1)
+                compute.Apply(matrix, 0, matrix.Rows, u, read);
+            else
+                compute.Project(u, rows, matrix, read);
+            weights[i] = new double[c.NumAttentionHeads];
+            for (int h = 0; h < heads; h++)
+            {
+                double square = gram is null
+                    ? TensorPrimitives.SumOfSquares<float>(new Span<float>(read + (nint)h * k, k))
+                    : Weighted(compute, gram, read + (nint)h * k, (nint)heads * k, weighted);
+                weights[i].AsSpan(h * group, group).Fill(Math.Sqrt(Math.Max(0, square)) / norm);
+            }
+        }
+
+        return weights;
+    }
+
+    /// <summary>tr(Cᵀ M C) = ‖Ŵ_V C‖² for C [K, K] and M = ŴᵥᵀŴᵥ.</summary>
+    private static double Weighted(Compute compute, float[] gram, float* c, nint stride, float* product)
+    {
+        int k = compute.Config.HeadDim;
+        fixed (float* m = gram)
+            compute.Multiply(m, k, k, k, [new(Compute.Matrix(c, k, k, stride), product, k, transposed: true)]);
+        double sum = 0;
+        for (int r = 0; r < k; r++)
+            sum += TensorPrimitives.Dot<float>(new Span<float>(c + r * stride, k), Compute.Row(product, r, k));
+        return sum;
+    }
+
+    /// <summary>The part of the residual that is asked about, [T, D]: (x_t·u) u, or what the head wrote at t.</summary>
+    private static void Part(Compute compute, ActivationCache cache, int layer, ReadDirection direction, float* part)
+    {
+        LlamaConfig c = compute.Config;
+        int d = c.HiddenSize, tokens = cache.Tokens;
+        if (direction.Writer is var (below, head))
+        {
+            WeightMatrix output = compute.Model.Weights.Layers[below].Output.SliceColumns(head * c.HeadDim, c.HeadDim);
+            fixed (float* z = cache.Flat(HookPoint.Z, below))
+                compute.Multiply(z + (nint)head * c.HeadDim, (nint)c.NumAttentionHeads * c.HeadDim, tokens, c.HeadDim, [new(output, part, d)]);
+            return;
+        }
+
+        float[] u = direction.Resolve(compute.Model);
+        ReadOnlySpan<float> x = cache.Flat(HookPoint.ResidPre, layer);
+        for (int t = 0; t < tokens; t++)
+            TensorPrimitives.Multiply(u, TensorPrimitives.Dot(x.Slice(t * d, d), u), Compute.Row(part, t, d));
+    }
+
+    private static void SharesOf(float* part, ReadOnlySpan<float> whole, int tokens, LlamaConfig c, int heads, float[] shares, float ofNothing = 0)
+    {
+        int k = c.HeadDim, group = c.NumAttentionHeads / heads;
+        for (int t = 0; t < tokens; t++)
+        {
+            for (int g = 0; g < heads; g++)
+            {
+                ReadOnlySpan<float> all = whole.Slice((t * heads + g) * k, k);
+                float norm = TensorPrimitives.SumOfSquares(all);
+                float share = norm == 0 ? ofNothing : TensorPrimitives.Dot(Compute.Row(part, t * heads + g, k), all) / norm;
+                for (int h = g * group; h < (g + 1) * group; h++)
+                    shares[h * tokens + t] = share;
+            }
+        }
+    }
+
+    /// <summary>Shares over all D dimensions sum to that of the whole residual: reads it through the frozen norm, and compares with the q, k, v of the run.</summary>
+    private static double IdentityError(Compute compute, ActivationCache cache, int layer, float* normed, float* read)
+    {
+        LlamaConfig c = compute.Config;
+        LlamaLayer w = compute.Model.Weights.Layers[layer];
+        int tokens = cache.Tokens;
+        double error = 0;
+        float[] shares = new float[c.NumAttentionHeads * tokens];
+        fixed (float* x = cache.Flat(HookPoint.ResidPre, layer))
+            compute.Normed(x, w.AttentionNorm, cache.Flat(HookPoint.Ln1Scale, layer), normed, tokens);
+        for (int i = 0; i < 3; i++)
+        {
+            compute.Project(normed, tokens, ModelGrams.Of(w, s_inputs[i]), read);
+            SharesOf(read, cache.Flat(s_hooks[i], layer), tokens, c, ModelGrams.Heads(c, s_inputs[i]), shares, ofNothing: 1);
+            foreach (float share in shares)
+                error = Math.Max(error, Math.Abs(share - 1));
+        }
+
+        return error;
+    }
+}

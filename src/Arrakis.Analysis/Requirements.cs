@@ -1,0 +1,64 @@
+using Arrakis.Native;
+
+namespace Arrakis.Analysis;
+
+/// <summary>What a measure needs of its arguments, checked before anything is computed.</summary>
+internal static class Requirements
+{
+    /// <summary>Refuses a cache that lacks a hook point, naming the recording that has all that the measure needs.</summary>
+    public static void Recorded(ActivationCache cache, string specification, int layer, params ReadOnlySpan<HookPoint> points)
+    {
+        foreach (HookPoint point in points)
+        {
+            if (!cache.Contains(point, layer))
+                throw new ArrakisException($"{point.Name(layer)} is not recorded: record '{specification}'");
+        }
+    }
+
+    /// <summary>Refuses a cache that is not of a model of this shape, or is empty.</summary>
+    public static void Cache(LlamaModel model, ActivationCache cache)
+    {
+        ArgumentNullException.ThrowIfNull(model);
+        ArgumentNullException.ThrowIfNull(cache);
+        if (cache.Tokens == 0)
+            throw new ArrakisException("nothing is recorded yet: run a forward pass first");
+        foreach (string name in cache.Names)
+        {
+            if (!HookNames.TryParse(name, out HookPoint point, out int layer) || layer >= model.Config.NumHiddenLayers
+                || point.Shape(model.Config, 1, 1) != point.Shape(cache.Config, 1, 1))
+                throw new ArrakisException($"the cache is not of this model: {name} has another shape or layer");
+        }
+    }
+
+    /// <summary>Refuses a cache that continues a sequence: patterns there reach back to positions whose activations it does not hold.</summary>
+    public static void Whole(ActivationCache cache)
+    {
+        if (cache.Past > 0)
+            throw new ArrakisException($"the cache continues a sequence after {cache.Past} tokens: run the whole sequence with Forward");
+    }
+
+    public static void Layer(LlamaConfig config, int layer)
+    {
+        if ((uint)layer >= (uint)config.NumHiddenLayers)
+            throw new ArrakisException($"layer {layer} is not in the model: use 0 to {config.NumHiddenLayers - 1}");
+    }
+
+    public static void Head(LlamaConfig config, int layer, int head)
+    {
+        Layer(config, layer);
+        if ((uint)head >= (uint)config.NumAttentionHeads)
+            throw new ArrakisException($"head {head} is not in the model: use 0 to {config.NumAttentionHeads - 1}");
+    }
+
+    public static void Token(LlamaConfig config, int id)
+    {
+        if ((uint)id >= (uint)config.VocabSize)
+            throw new ArrakisException($"token id {id} is outside the vocabulary: use 0 to {config.VocabSize - 1}");
+    }
+
+    public static void Position(ActivationCache cache, int position, string name)
+    {
+        if ((uint)position >= (uint)cache.Tokens)
+            throw new ArrakisException($"{name} {position} is not in the input of {cache.Tokens} tokens: use 0 to {cache.Tokens - 1}");
+    }
+}
