@@ -48,6 +48,13 @@ internal sealed unsafe class Compute<TKernels>(LlamaModel model, WorkerTeam team
     public override void Transpose(float* from, nint fromStride, int rows, int columns, float* to, nint toStride) =>
         TKernels.Transpose(from, fromStride, to, toStride, rows, columns);
 
+    public override void SiluMultiply(float* gate, float* x, float* y, nint length)
+    {
+        const int Run = 1 << 20;
+        for (; length > 0; gate += Run, x += Run, y += Run, length -= Run)
+            TKernels.SiluMultiply(gate, x, y, (int)Math.Min(Run, length));
+    }
+
     // What a product needs; or a tile of rows of a pattern and the tile that they make; or a panel of one head's vectors, a tile, and a row of sums.
     private static long WorkerFloats(LlamaConfig c, int tokens)
     {

@@ -134,6 +134,9 @@ internal abstract unsafe class Compute : IDisposable
     /// <summary>to[j, i] = from[i, j] for i below rows and j below columns.</summary>
     public abstract void Transpose(float* from, nint fromStride, int rows, int columns, float* to, nint toStride);
 
+    /// <summary>y = SiLU(gate) ∘ x. y may be x.</summary>
+    public abstract void SiluMultiply(float* gate, float* x, float* y, nint length);
+
     /// <summary>A matrix turned around, as floats: [columns, rows].</summary>
     public void WidenTransposed(in WeightMatrix w, float* to)
     {

@@ -1,0 +1,68 @@
+using System.Numerics.Tensors;
+
+namespace Arrakis.Analysis;
+
+/// <summary>The strongest edges of a flow, of all that pass by, and every head's strongest. Equal ones: the one that came first.</summary>
+/// <param name="block">Memory for the flows of <see cref="BlockQueries"/> queries and all keys.</param>
+/// <param name="limit">How many to keep; null for all that carry anything.</param>
+internal sealed unsafe class FlowEdges(float* block, int? limit)
+{
+    /// <summary>Queries whose edges are computed together, so that keys after them are hardly computed for nothing.</summary>
+    public const int BlockQueries = 64;
+
+    private readonly PriorityQueue<FlowEdge, (double Flow, int Age)> _kept = new();
+    private readonly Dictionary<(int Layer, int Head), FlowEdge> _strongest = [];
+    private int _count;
+
+    /// <summary>Where a block's flows are computed.</summary>
+    public float* Block { get; } = block;
+
+    /// <summary>Takes a query's flows from keys <paramref name="firstKey"/> on. Returns their sum.</summary>
+    public double Add(int layer, int head, int query, int firstKey, ReadOnlySpan<float> flows)
+    {
+        int strongest = TensorPrimitives.IndexOfMaxMagnitude(flows);
+        float most = Math.Abs(flows[strongest]);
+        if (most > Math.Abs(_strongest.GetValueOrDefault((layer, head)).Flow))
+            _strongest[(layer, head)] = new FlowEdge(layer, head, query, firstKey + strongest, flows[strongest]);
+        if (most > 0 && most > Least)
+        {
+            for (int s = 0; s < flows.Length; s++)
+            {
+                if (flows[s] != 0 && Math.Abs(flows[s]) > Least)
+                    Keep(new FlowEdge(layer, head, query, firstKey + s, flows[s]));
+            }
+        }
+
+        double sum = 0;
+        foreach (float flow in flows)
+            sum += flow;
+        return sum;
+    }
+
+    /// <summary>A head's strongest edge; null where it carries nothing.</summary>
+    public FlowEdge? Strongest(int layer, int head) => _strongest.TryGetValue((layer, head), out FlowEdge edge) ? edge : null;
+
+    /// <summary>What was kept, strongest first; equal ones by layer, head, query and key.</summary>
+    public FlowEdge[] Sorted()
+    {
+        FlowEdge[] edges = [.. _kept.UnorderedItems.Select(item => item.Element)];
+        Array.Sort(edges, static (a, b) =>
+        {
+            int order = Math.Abs(b.Flow).CompareTo(Math.Abs(a.Flow));
+            return order != 0 ? order : (a.Layer, a.Head, a.Query, a.Key).CompareTo((b.Layer, b.Head, b.Query, b.Key));
+        });
+        return edges;
+    }
+
+    // What an edge must exceed to be kept.
+    private double Least => limit is { } most && _kept.Count >= most
+        ? _kept.TryPeek(out FlowEdge weakest, out _) ? Math.Abs(weakest.Flow) : double.PositiveInfinity
+        : 0;
+
+    private void Keep(FlowEdge edge)
+    {
+        _kept.Enqueue(edge, (Math.Abs(edge.Flow), -_count++));
+        if (limit is { } most && _kept.Count > most)
+            _kept.Dequeue();
+    }
+}

@@ -1,0 +1,175 @@
+using System.Numerics.Tensors;
+using Arrakis.Analysis.Numerics;
+using Arrakis.Native;
+using Arrakis.Native.Model;
+
+namespace Arrakis.Analysis;
+
+/// <summary>
+/// Traces how information flows from one position to another (semantics, section 5; the decomposition is that of Elhage et al. 2021 with patterns, norm scales and
+/// SiLU(gate) frozen). Two sweeps over the layers give every edge; their cost is that of about two forward passes without queries, keys and attention scores.
+/// </summary>
+public static unsafe class FlowTracer
+{
+    /// <summary>Traces the flow from the residual stream at <paramref name="src"/> to <paramref name="dst"/>.</summary>
+    /// <param name="model">The model.</param>
+    /// <param name="cache">
+    /// A run of it from its beginning, recorded with <c>flow</c>; <c>heads</c> is enough for <see cref="MlpTreatment.Source"/> without all sources, where the flow ends
+    /// before the last layer or in a token.
+    /// </param>
+    /// <param name="src">The position it starts from.</param>
+    /// <param name="dst">The position at which it is measured; not before <paramref name="src"/>.</param>
+    /// <param name="options">What to trace; null for the defaults: two layers from the bottom, through frozen MLPs, as a share of the residual.</param>
+    /// <param name="cancellation">Looked at before every layer.</param>
+    /// <exception cref="ArrakisException">
+    /// A position, layer or token that there is not; src after dst; a token's logit before the last layer; nothing stands at the destination; the cache is of another
+    /// model, continues a sequence or lacks a hook point (the message names a recording that has it); or the run holds values that are not finite.
+    /// </exception>
+    public static FlowTrace Trace(
+        LlamaModel model, ActivationCache cache, int src, int dst, FlowOptions? options = null, CancellationToken cancellation = default)
+    {
+        options ??= new FlowOptions();
+        Check(model, cache, src, dst, options);
+        LlamaConfig c = model.Config;
+        bool throughMlp = options.Mlp == MlpTreatment.Frozen;
+        int tokens = cache.Tokens, layers = options.Layers, rows = options.AllSources ? dst + 1 : dst - src + 1;
+        int breadth = options.Paths == 0 ? 0 : Math.Max(options.Paths, options.PathBreadth ?? FlowPathSearch.DefaultBreadth(c));
+        int depth = Math.Max(Math.Max(c.HiddenSize, c.IntermediateSize), c.NumAttentionHeads * c.HeadDim);
+        long floats = FrozenNetwork.Floats(c, dst + 1) + FlowSweeps.Floats(c, layers, rows) + (options.AllSources ? FlowSweeps.Floats(c, layers, dst + 1) : 0)
+            + FlowPathSearch.Floats(c, breadth) + Residuals.Floats(c, options.AllSources ? dst + 2 : 1) + (FlowEdges.BlockQueries + 4L) * tokens + 16L * c.HiddenSize;
+        using Compute compute = Compute.Rent(model, options.Compute, Math.Max(tokens, breadth), depth, floats);
+        var network = new FrozenNetwork(compute, cache, throughMlp, dst + 1);
+
+        float* target = compute.Take(c.HiddenSize);
+        Span<float> standing = Compute.Row(compute.Take(c.HiddenSize), 0, c.HiddenSize);
+        double expected = Target(compute, cache, dst, options, standing, Compute.Row(target, 0, c.HiddenSize));
+
+        var sweeps = new FlowSweeps(compute, cache, network, options.From, layers, src, src, dst);
+        Start(cache, options, src, Compute.Row(sweeps.Pre(0), 0, c.HiddenSize));
+        Compute.Row(target, 0, c.HiddenSize).CopyTo(Compute.Row(sweeps.Covector(layers), 0, c.HiddenSize));
+        sweeps.Forward(cancellation);
+        sweeps.Backward(cancellation);
+
+        double total = sweeps.Total;
+        if (!double.IsFinite(total))
+            throw new ArrakisException($"the flow is {total}: the model's weights or activations hold values that are not finite");
+        var edges = new FlowEdges(compute.Take((long)FlowEdges.BlockQueries * tokens), options.Edges);
+        FlowLayer[] cuts = [.. Enumerable.Range(0, layers).Select(i => sweeps.Cut(i, edges))];
+        FlowHead[] heads = [.. Enumerable.Range(0, layers).SelectMany(i => FlowRoles.Of(compute, cache, sweeps, i, cuts[i], edges))];
+        (FlowPath[] paths, bool exhaustive) = Paths(compute, cache, sweeps, throughMlp, breadth, options.Paths, cancellation);
+        FlowSources? sources = options.AllSources ? FlowSources.Of(compute, cache, network, options, dst, target, expected, cancellation) : null;
+        return new FlowTrace
+        {
+            Source = src,
+            Destination = dst,
+            From = options.From,
+            Layers = layers,
+            Mlp = options.Mlp,
+            Target = options.Target,
+            Total = total,
+            PerLayer = cuts,
+            Edges = edges.Sorted(),
+            Paths = paths,
+            PathsExhaustive = exhaustive,
+            Coverage = total != 0 ? paths.Sum(path => path.Flow) / total : paths.Length == 0 ? 1 : 0,
+            Heads = heads,
+            Sources = sources?.Flows,
+            MlpSources = sources?.Mlps,
+            Conservation = sources?.Conservation,
+            ConservationError = Math.Max(CutError(cuts, total), sources?.Conservation.Error ?? 0),
+        };
+    }
+
+    private static void Check(LlamaModel model, ActivationCache cache, int src, int dst, FlowOptions options)
+    {
+        Requirements.Cache(model, cache);
+        Requirements.Whole(cache);
+        LlamaConfig c = model.Config;
+        Requirements.Layer(c, options.From);
+        if (options.Layers < 1 || options.Layers > c.NumHiddenLayers - options.From)
+            throw new ArrakisException($"{options.Layers} layers from layer {options.From} are not in the model: use 1 to {c.NumHiddenLayers - options.From}");
+        Requirements.Position(cache, src, "source");
+        Requirements.Position(cache, dst, "destination");
+        if (src > dst)
+            throw new ArrakisException($"source {src} comes after destination {dst}: a token is only read by those after it; swap them");
+        if (options.Paths < 0 || options.Edges < 0 || options.PathBreadth < 1)
+            throw new ArrakisException("the number of paths and edges, and the breadth of the search, are not negative: use 0 for none");
+        if (!options.SourceVector.IsEmpty && options.SourceVector.Length != c.HiddenSize)
+            throw new ArrakisException($"the source vector has {options.SourceVector.Length} numbers: this model's residual stream has {c.HiddenSize}");
+        if (options.Target.TokenId is { } token)
+        {
+            Requirements.Token(c, token);
+            if (options.From + options.Layers != c.NumHiddenLayers)
+                throw new ArrakisException($"a logit is only reached from the last layer: trace {c.NumHiddenLayers - options.From} layers, or take the residual as the target");
+            Requirements.Recorded(cache, "heads", 0, HookPoint.LnFinalScale);
+        }
+
+        string specification = options.Mlp == MlpTreatment.Frozen ? "flow" : "heads";
+        for (int layer = options.From; layer < options.From + options.Layers; layer++)
+        {
+            Requirements.Recorded(
+                cache, specification, layer, HookPoint.ResidPre, HookPoint.Ln1Scale, HookPoint.Q, HookPoint.K, HookPoint.V, HookPoint.Pattern, HookPoint.Z);
+            if (options.Mlp == MlpTreatment.Frozen)
+                Requirements.Recorded(cache, specification, layer, HookPoint.Ln2Scale, HookPoint.MlpPre);
+            if (options.Mlp == MlpTreatment.Source && options.AllSources)
+                Residuals.RequireMlpOut(cache, layer);
+        }
+
+        Residuals.RequireStream(c, cache, options.From + options.Layers);
+    }
+
+    /// <summary>The covector g, and what all sources add up to.</summary>
+    private static double Target(Compute compute, ActivationCache cache, int dst, FlowOptions options, Span<float> standing, Span<float> g)
+    {
+        LlamaConfig c = compute.Config;
+        fixed (float* to = standing)
+            new Residuals(compute, cache, 1).Stream(options.From + options.Layers, [dst], to);
+        if (options.Target.TokenId is { } token)
+        {
+            LlamaWeights w = compute.Model.Weights;
+            fixed (float* to = g)
+                compute.Widen(w.Unembedding, token, 1, to);
+            TensorPrimitives.Multiply(g, w.FinalNorm, g);
+            TensorPrimitives.Divide(g, cache.Flat(HookPoint.LnFinalScale)[dst], g);
+            return cache.Contains(HookPoint.Logits) ? cache.Flat(HookPoint.Logits)[dst * c.VocabSize + token] : TensorPrimitives.Dot<float>(g, standing);
+        }
+
+        double square = TensorPrimitives.SumOfSquares<float>(standing);
+        if (!(square > 0))
+            throw new ArrakisException($"nothing stands at position {dst} before layer {options.From + options.Layers}: there is no share of it");
+        TensorPrimitives.Multiply(standing, (float)(1 / square), g);
+        return 1;
+    }
+
+    private static void Start(ActivationCache cache, FlowOptions options, int src, Span<float> share)
+    {
+        if (options.SourceVector.IsEmpty)
+            cache.Flat(HookPoint.ResidPre, options.From).Slice(src * share.Length, share.Length).CopyTo(share);
+        else
+            options.SourceVector.Span.CopyTo(share);
+    }
+
+    private static (FlowPath[] Paths, bool Exhaustive) Paths(
+        Compute compute, ActivationCache cache, FlowSweeps sweeps, bool throughMlp, int breadth, int count, CancellationToken cancellation)
+    {
+        if (count == 0)
+            return ([], false);
+        var search = new FlowPathSearch(compute, cache, sweeps, throughMlp, breadth);
+        FlowPath[] paths = search.Find(count, cancellation);
+        return (paths, search.Exhaustive);
+    }
+
+    /// <summary>Both cuts of every layer against the total, relative to the largest part.</summary>
+    private static double CutError(FlowLayer[] cuts, double total)
+    {
+        double error = 0, largest = Math.Abs(total);
+        foreach (FlowLayer cut in cuts)
+        {
+            error = Math.Max(error, Math.Max(Math.Abs(cut.Sum - total), Math.Abs(cut.Mlp + cut.Bypass - total)));
+            largest = Math.Max(largest, Math.Max(Math.Abs(cut.Residual), cut.Heads.Max(Math.Abs)));
+            largest = Math.Max(largest, Math.Max(Math.Abs(cut.Mlp), Math.Abs(cut.Bypass)));
+        }
+
+        return largest == 0 ? 0 : error / largest;
+    }
+}
