@@ -15,7 +15,10 @@ namespace Arrakis.Analysis.Tests;
 public sealed record FlowCase(RandomInput Input, int From, int Layers, int Src, int Dst, MlpTreatment Mlp, FlowTarget Target)
 {
     /// <summary>The question, everything listed, nothing searched.</summary>
-    public FlowOptions Options => new() { From = From, Layers = Layers, Mlp = Mlp, Target = Target, Edges = null, Paths = 0, Compute = new() { Threads = 1 } };
+    public FlowOptions Options => new() { From = From, Layers = Layers, Mlp = Mlp, Target = Target, Edges = null, Paths = 0, Compute = Compute };
+
+    /// <summary>Tests run beside each other; threads are a test of their own.</summary>
+    public AnalysisOptions Compute { get; init; } = new() { Threads = 1 };
 
     public FlowTrace Trace(Analysed run, Func<FlowOptions, FlowOptions>? with = null) =>
         FlowTracer.Trace(run.Model, run.Cache, Src, Dst, with is null ? Options : with(Options));
@@ -31,7 +34,7 @@ public sealed record FlowCase(RandomInput Input, int From, int Layers, int Src, 
     public double Scale(ReferenceRun run, double[] covector) => Vec.Norm(covector) * Vec.Norm(run.Residual(From + Layers, Dst));
 }
 
-/// <summary>Random questions about random models.</summary>
+/// <summary>Random questions about random models. A logit is only reached from the last layer.</summary>
 public static class FlowCases
 {
     /// <summary>Any window and any two layers of an input of at most so many tokens.</summary>
@@ -53,7 +56,6 @@ public static class FlowCases
         from mlp in Gen.Enum<MlpTreatment>()
         from token in Gen.Int[0, input.Config.VocabSize - 1]
         from residual in Gen.Bool
-        // A logit is only reached from the last layer.
-        let target = residual || start + layers < input.Config.NumHiddenLayers ? FlowTarget.Residual : FlowTarget.Token(token)
-        select new FlowCase(input, start, layers, src, dst, mlp, target);
+        let inside = start + layers < input.Config.NumHiddenLayers
+        select new FlowCase(input, start, layers, src, dst, mlp, inside || residual ? FlowTarget.Residual : FlowTarget.Token(token));
 }
