@@ -43,6 +43,23 @@ internal static class Requirements
             throw new ArrakisException($"layer {layer} is not in the model: use 0 to {config.NumHiddenLayers - 1}");
     }
 
+    public static void Layers(LlamaConfig config, int first, int last)
+    {
+        Layer(config, first);
+        Layer(config, last);
+        if (first > last)
+            throw new ArrakisException($"layers {first} to {last} run backwards: name the lower one first");
+    }
+
+    /// <summary>Refuses a pair of heads of which the first does not come before the second.</summary>
+    public static void Below(LlamaConfig config, (int Layer, int Head) from, (int Layer, int Head) to)
+    {
+        Head(config, from.Layer, from.Head);
+        Head(config, to.Layer, to.Head);
+        if (from.Layer >= to.Layer)
+            throw new ArrakisException($"head {from.Layer}.{from.Head} is not below head {to.Layer}.{to.Head}: what it writes is not in the stream that the other reads");
+    }
+
     public static void Head(LlamaConfig config, int layer, int head)
     {
         Layer(config, layer);

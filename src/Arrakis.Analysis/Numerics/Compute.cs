@@ -125,11 +125,29 @@ internal abstract unsafe class Compute : IDisposable
     /// <param name="forms">[heads, tokens].</param>
     public abstract void QuadraticForms(float* x, nint xStride, int tokens, int heads, float* grams, float* forms);
 
+    /// <summary>
+    /// squares[p, j] = Σ_r (Σ_i F[p, r, i] B[p / heads, i, j])²: how long each column of a block becomes behind each of the factors that share the block.
+    /// </summary>
+    /// <param name="factors">F [blocks · heads, K, K].</param>
+    /// <param name="heads">Factors of one block.</param>
+    /// <param name="b">B [blocks, K, columns], rows <paramref name="bStride"/> apart; may be read up to a tile past its columns.</param>
+    /// <param name="bStride">Floats from one row to the next, within a block and from its last to the next block's first.</param>
+    /// <param name="blocks">How many blocks.</param>
+    /// <param name="columns">Columns of each.</param>
+    /// <param name="squares">[blocks · heads, columns].</param>
+    public abstract void SquaredColumns(float* factors, int heads, float* b, nint bStride, int blocks, int columns, float* squares);
+
+    /// <summary>Does a measure's own job with this team.</summary>
+    public void Run<TJob>(in TJob job, int items) where TJob : unmanaged, IJob<TJob> => Team.Run(job, items);
+
     /// <summary>y[r] = Σ_k W[r, k] x[k] for rows <paramref name="first"/> … of W.</summary>
     public abstract void Apply(in WeightMatrix w, int first, int rows, float* x, float* y);
 
     /// <summary>Stored rows as floats, [rows, columns].</summary>
     public abstract void Widen(in WeightMatrix w, int first, int rows, float* to);
+
+    /// <summary>Stored rows as floats with a norm's weight folded in: to[r] = W[first + r] ∘ γ, γ [columns] pinned.</summary>
+    public abstract void WidenFolded(in WeightMatrix w, int first, int rows, float[] gamma, float* to);
 
     /// <summary>to[j, i] = from[i, j] for i below rows and j below columns.</summary>
     public abstract void Transpose(float* from, nint fromStride, int rows, int columns, float* to, nint toStride);
