@@ -101,6 +101,9 @@ internal abstract unsafe class Compute : IDisposable
         Model.Release();
     }
 
+    /// <summary>Work of a measure's own, shared among the threads.</summary>
+    public void Run<TJob>(in TJob job, int items) where TJob : unmanaged, IJob<TJob> => Team.Run(job, items);
+
     /// <summary>y = x Wᵀ for every product: x [tokens, W's columns], y [tokens, W's rows]; where a product is transposed, y = x W.</summary>
     public abstract void Multiply(float* x, nint xStride, int tokens, int depth, ReadOnlySpan<Product> products);
 
