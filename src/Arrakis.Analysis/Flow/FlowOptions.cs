@@ -53,7 +53,7 @@ public sealed record FlowOptions
     public bool AllSources { get; init; }
 
     /// <summary>
-    /// How many beginnings of paths the search keeps at every layer, by what flows over each; null for as many as fit in 64 MB. A search that drops none is
+    /// How many beginnings of paths the search keeps at every layer, by what flows over each; null for as many as fit in 16 MB. A search that drops none is
     /// exhaustive, and the trace says which it was.
     /// </summary>
     public int? PathBreadth { get; init; }

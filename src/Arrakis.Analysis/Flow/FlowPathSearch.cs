@@ -43,8 +43,8 @@ internal sealed unsafe class FlowPathSearch
 
     private int D => _compute.Config.HiddenSize;
 
-    /// <summary>As many beginnings as fit in 64 MB, and no fewer than a few hundred.</summary>
-    public static int DefaultBreadth(LlamaConfig c) => (int)Math.Clamp((16L << 20) / Floats(c, 1), 256, 16384);
+    /// <summary>As many beginnings as fit in 16 MB, and no fewer than a few hundred.</summary>
+    public static int DefaultBreadth(LlamaConfig c) => (int)Math.Clamp((4L << 20) / Floats(c, 1), 256, 16384);
 
     /// <summary>Floats of a search.</summary>
     public static long Floats(LlamaConfig c, int breadth) =>

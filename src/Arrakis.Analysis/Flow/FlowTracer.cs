@@ -11,6 +11,9 @@ namespace Arrakis.Analysis;
 /// </summary>
 public static unsafe class FlowTracer
 {
+    // Every beginning of a path that a search keeps has a stream of its own in memory.
+    private const int MostPaths = 1 << 16;
+
     /// <summary>Traces the flow from the residual stream at <paramref name="src"/> to <paramref name="dst"/>.</summary>
     /// <param name="model">The model.</param>
     /// <param name="cache">
@@ -92,8 +95,12 @@ public static unsafe class FlowTracer
         Requirements.Position(cache, dst, "destination");
         if (src > dst)
             throw new ArrakisException($"source {src} comes after destination {dst}: a token is only read by those after it; swap them");
-        if (options.Paths < 0 || options.Edges < 0 || options.PathBreadth < 1)
-            throw new ArrakisException("the number of paths and edges, and the breadth of the search, are not negative: use 0 for none");
+        if (options.Paths is < 0 or > MostPaths)
+            throw new ArrakisException($"{options.Paths} paths cannot be listed: use 0 to {MostPaths}");
+        if (options.Edges < 0)
+            throw new ArrakisException($"{options.Edges} edges cannot be listed: use 0 or more");
+        if (options.PathBreadth is < 1 or > MostPaths)
+            throw new ArrakisException($"a search cannot keep {options.PathBreadth} beginnings of paths: use 1 to {MostPaths}");
         if (!options.SourceVector.IsEmpty && options.SourceVector.Length != c.HiddenSize)
             throw new ArrakisException($"the source vector has {options.SourceVector.Length} numbers: this model's residual stream has {c.HiddenSize}");
         if (options.Target.TokenId is { } token)

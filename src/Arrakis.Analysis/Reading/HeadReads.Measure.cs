@@ -34,28 +34,16 @@ public sealed unsafe partial class HeadReads
             Requirements.Recorded(cache, "heads", below, HookPoint.Z);
 
         LlamaConfig c = model.Config;
-        int tokens = cache.Tokens, d = c.HiddenSize, q = c.NumAttentionHeads * c.HeadDim, kv = c.NumKeyValueHeads * c.HeadDim;
-        long floats = (long)tokens * (2 * d + 2 * q + 2 * kv) + 16L * q + (long)c.HeadDim * (d + 2 * q);
+        int tokens = cache.Tokens, d = c.HiddenSize, q = c.NumAttentionHeads * c.HeadDim;
+        long floats = (long)tokens * (2 * d + 2 * q) + WeightFloats(c);
         using Compute compute = Compute.Rent(model, options, Math.Max(tokens, c.HeadDim), Math.Max(d, q), floats);
-        double[][] weights = Weights(compute, layer, direction);
-
-        float* part = compute.Take((long)tokens * d);
-        Part(compute, cache, layer, direction, part);
+        double[][] weights = Weights(compute, layer, direction, out float[]?[] lines);
         float[][] shares = [.. Enumerable.Range(0, 4).Select(_ => new float[c.NumAttentionHeads * tokens])];
-        float* read = compute.Take((long)tokens * Math.Max(q, kv)), normed = compute.Take((long)tokens * d);
-        LlamaLayer w = model.Weights.Layers[layer];
-        compute.Normed(part, w.AttentionNorm, cache.Flat(HookPoint.Ln1Scale, layer), normed, tokens);
-        for (int i = 0; i < 3; i++)
-        {
-            compute.Project(normed, tokens, ModelGrams.Of(w, s_inputs[i]), read);
-            SharesOf(read, cache.Flat(s_hooks[i], layer), tokens, c, ModelGrams.Heads(c, s_inputs[i]), shares[i]);
-        }
-
-        // The values are what was projected last; mixed by the pattern they are a part of z.
-        float* mixed = compute.Take((long)tokens * q);
-        fixed (float* pattern = cache.Flat(HookPoint.Pattern, layer))
-            compute.Mix(pattern, tokens, new Window(0, tokens - 1), new Window(0, tokens - 1), read, mixed);
-        SharesOf(mixed, cache.Flat(HookPoint.Z, layer), tokens, c, c.NumAttentionHeads, shares[3]);
+        float* normed = compute.Take((long)tokens * d), read = compute.Take((long)tokens * q);
+        if (direction.Writer is null)
+            LineShares(cache, layer, direction.Resolve(model), lines, shares);
+        else
+            WriteShares(compute, cache, layer, direction.Writer.Value, normed, read, shares);
         double error = IdentityError(compute, cache, layer, normed, read);
         return new HeadReads(layer, direction, inputs, tokens, weights, shares, error);
     }
@@ -68,9 +56,8 @@ public sealed unsafe partial class HeadReads
         ArgumentNullException.ThrowIfNull(model);
         Check(model, layer, direction, inputs);
         LlamaConfig c = model.Config;
-        int q = c.NumAttentionHeads * c.HeadDim;
-        using Compute compute = Compute.Rent(model, options, c.HeadDim, Math.Max(c.HiddenSize, c.HeadDim), 16L * q + (long)c.HeadDim * (c.HiddenSize + 2 * q));
-        return new HeadReads(layer, direction, inputs, 0, Weights(compute, layer, direction), [[], [], [], []], 0);
+        using Compute compute = Compute.Rent(model, options, c.HeadDim, Math.Max(c.HiddenSize, c.HeadDim), WeightFloats(c));
+        return new HeadReads(layer, direction, inputs, 0, Weights(compute, layer, direction, out _), [[], [], [], []], 0);
     }
 
     /// <summary>
@@ -129,7 +116,10 @@ public sealed unsafe partial class HeadReads
             throw new ArrakisException($"head {below}.{head} is not below layer {layer}: what it writes is not yet in the stream that the layer reads");
     }
 
-    private static double[][] Weights(Compute compute, int layer, ReadDirection direction)
+    private static long WeightFloats(LlamaConfig c) => 16L * c.NumAttentionHeads * c.HeadDim + c.HeadDim * (c.HiddenSize + 2L * c.NumAttentionHeads * c.HeadDim);
+
+    /// <summary>Read weights by input and head; of a line also (γ∘u) W itself, by input [heads · K].</summary>
+    private static double[][] Weights(Compute compute, int layer, ReadDirection direction, out float[]?[] lines)
     {
         LlamaConfig c = compute.Config;
         LlamaLayer w = compute.Model.Weights.Layers[layer];
@@ -139,32 +129,29 @@ public sealed unsafe partial class HeadReads
         float* u = compute.Take((long)rows * d), read = compute.Take((long)rows * c.NumAttentionHeads * k), weighted = compute.Take((long)k * k);
         float[]? gram = null;
         double norm = 1;
-        if (direction.Writer is var (below, writer))
-        {
-            WeightMatrix output = compute.Model.Weights.Layers[below].Output.SliceColumns(writer * k, k);
-            compute.WidenTransposed(output, u);
-            ModelGrams grams = ModelGrams.Of(compute.Model);
-            gram = grams.Get(compute, below, Projection.Value).AsSpan(writer / c.HeadsPerKeyValueHead * k * k, k * k).ToArray();
-            norm = Math.Sqrt(ModelGrams.SquaredNorm(gram, grams.Get(compute, below, Projection.Output).AsSpan(writer * k * k, k * k)));
-            if (norm == 0)
-                throw new ArrakisException($"head {below}.{writer} writes nothing: its write is no direction");
-        }
+        if (direction.Writer is { } writer)
+            (gram, norm) = WriterRows(compute, writer, u);
         else
-        {
             direction.Resolve(compute.Model).CopyTo(new Span<float>(u, d));
-        }
-
         for (int r = 0; r < rows; r++)
             TensorPrimitives.Multiply(Compute.Row(u, r, d), w.AttentionNorm, Compute.Row(u, r, d));
+
         double[][] weights = new double[3][];
+        lines = new float[3][];
         for (int i = 0; i < 3; i++)
         {
             WeightMatrix matrix = ModelGrams.Of(w, s_inputs[i]);
             int heads = ModelGrams.Heads(c, s_inputs[i]), group = c.NumAttentionHeads / heads;
-            if (rows == 1)
+            if (gram is null)
+            {
                 compute.Apply(matrix, 0, matrix.Rows, u, read);
+                lines[i] = new Span<float>(read, matrix.Rows).ToArray();
+            }
             else
+            {
                 compute.Project(u, rows, matrix, read);
+            }
+
             weights[i] = new double[c.NumAttentionHeads];
             for (int h = 0; h < heads; h++)
             {
@@ -176,6 +163,18 @@ public sealed unsafe partial class HeadReads
         }
 
         return weights;
+    }
+
+    /// <summary>The rows of a head's W_O [K, D], the Gram matrix of its Ŵ_V, and ‖OV‖_F.</summary>
+    private static (float[] Gram, double Norm) WriterRows(Compute compute, (int Layer, int Head) writer, float* rows)
+    {
+        LlamaConfig c = compute.Config;
+        int k = c.HeadDim, size = k * k;
+        compute.WidenTransposed(compute.Model.Weights.Layers[writer.Layer].Output.SliceColumns(writer.Head * k, k), rows);
+        ModelGrams grams = ModelGrams.Of(compute.Model);
+        float[] gram = grams.Get(compute, writer.Layer, Projection.Value).AsSpan(writer.Head / c.HeadsPerKeyValueHead * size, size).ToArray();
+        double norm = Math.Sqrt(ModelGrams.SquaredNorm(gram, grams.Get(compute, writer.Layer, Projection.Output).AsSpan(writer.Head * size, size)));
+        return norm > 0 ? (gram, norm) : throw new ArrakisException($"head {writer.Layer}.{writer.Head} writes nothing: its write is no direction");
     }
 
     /// <summary>tr(Cᵀ M C) = ‖Ŵ_V C‖² for C [K, K] and M = ŴᵥᵀŴᵥ.</summary>
@@ -190,23 +189,57 @@ public sealed unsafe partial class HeadReads
         return sum;
     }
 
-    /// <summary>The part of the residual that is asked about, [T, D]: (x_t·u) u, or what the head wrote at t.</summary>
-    private static void Part(Compute compute, ActivationCache cache, int layer, ReadDirection direction, float* part)
+    /// <summary>
+    /// Shares of a line. What comes of it is α_t (γ∘u) W with α_t = (x_t·u) / r_t, one vector for all tokens, and Σ_s A[h, t, s] α_s of it behind the pattern:
+    /// no product with a weight is left.
+    /// </summary>
+    private static void LineShares(ActivationCache cache, int layer, float[] u, float[]?[] lines, float[][] shares)
+    {
+        int tokens = cache.Tokens, heads = shares[0].Length / tokens;
+        ReadOnlySpan<float> x = cache.Flat(HookPoint.ResidPre, layer), r = cache.Flat(HookPoint.Ln1Scale, layer), pattern = cache.Flat(HookPoint.Pattern, layer);
+        float[] alpha = new float[tokens];
+        for (int t = 0; t < tokens; t++)
+            alpha[t] = TensorPrimitives.Dot(x.Slice(t * u.Length, u.Length), u) / r[t];
+        for (int i = 0; i < 4; i++)
+        {
+            ReadOnlySpan<float> line = lines[Math.Min(i, 2)], whole = cache.Flat(i < 3 ? s_hooks[i] : HookPoint.Z, layer);
+            int k = cache.Flat(HookPoint.Z, layer).Length / (tokens * heads), own = whole.Length / (tokens * k);
+            for (int h = 0; h < heads; h++)
+            {
+                ReadOnlySpan<float> w = line.Slice(h / (heads * k / line.Length) * k, k);
+                for (int t = 0; t < tokens; t++)
+                {
+                    ReadOnlySpan<float> all = whole.Slice((t * own + h / (heads / own)) * k, k);
+                    float norm = TensorPrimitives.SumOfSquares(all);
+                    float along = i < 3 ? alpha[t] : TensorPrimitives.Dot(pattern.Slice((h * tokens + t) * tokens, t + 1), alpha.AsSpan(0, t + 1));
+                    shares[i][h * tokens + t] = norm == 0 ? 0 : along * TensorPrimitives.Dot(w, all) / norm;
+                }
+            }
+        }
+    }
+
+    /// <summary>Shares of what a head of a layer below wrote at every token.</summary>
+    private static void WriteShares(Compute compute, ActivationCache cache, int layer, (int Layer, int Head) writer, float* normed, float* read, float[][] shares)
     {
         LlamaConfig c = compute.Config;
-        int d = c.HiddenSize, tokens = cache.Tokens;
-        if (direction.Writer is var (below, head))
+        LlamaLayer w = compute.Model.Weights.Layers[layer];
+        int tokens = cache.Tokens, k = c.HeadDim;
+        WeightMatrix output = compute.Model.Weights.Layers[writer.Layer].Output.SliceColumns(writer.Head * k, k);
+        fixed (float* z = cache.Flat(HookPoint.Z, writer.Layer))
+            compute.Multiply(z + (nint)writer.Head * k, (nint)c.NumAttentionHeads * k, tokens, k, [new(output, normed, c.HiddenSize)]);
+        compute.Normed(normed, w.AttentionNorm, cache.Flat(HookPoint.Ln1Scale, layer), normed, tokens);
+        for (int i = 0; i < 3; i++)
         {
-            WeightMatrix output = compute.Model.Weights.Layers[below].Output.SliceColumns(head * c.HeadDim, c.HeadDim);
-            fixed (float* z = cache.Flat(HookPoint.Z, below))
-                compute.Multiply(z + (nint)head * c.HeadDim, (nint)c.NumAttentionHeads * c.HeadDim, tokens, c.HeadDim, [new(output, part, d)]);
-            return;
+            compute.Project(normed, tokens, ModelGrams.Of(w, s_inputs[i]), read);
+            SharesOf(read, cache.Flat(s_hooks[i], layer), tokens, c, ModelGrams.Heads(c, s_inputs[i]), shares[i]);
         }
 
-        float[] u = direction.Resolve(compute.Model);
-        ReadOnlySpan<float> x = cache.Flat(HookPoint.ResidPre, layer);
-        for (int t = 0; t < tokens; t++)
-            TensorPrimitives.Multiply(u, TensorPrimitives.Dot(x.Slice(t * d, d), u), Compute.Row(part, t, d));
+        // The values are what was projected last; mixed by the pattern they are a part of z.
+        float* mixed = compute.Take((long)tokens * c.NumAttentionHeads * k);
+        var all = new Window(0, tokens - 1);
+        fixed (float* pattern = cache.Flat(HookPoint.Pattern, layer))
+            compute.Mix(pattern, tokens, all, all, read, mixed);
+        SharesOf(mixed, cache.Flat(HookPoint.Z, layer), tokens, c, c.NumAttentionHeads, shares[3]);
     }
 
     private static void SharesOf(float* part, ReadOnlySpan<float> whole, int tokens, LlamaConfig c, int heads, float[] shares, float ofNothing = 0)
