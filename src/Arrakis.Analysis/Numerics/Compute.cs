@@ -140,9 +140,6 @@ internal abstract unsafe class Compute : IDisposable
     /// <param name="squares">[blocks · heads, columns].</param>
     public abstract void SquaredColumns(float* factors, int heads, float* b, nint bStride, int blocks, int columns, float* squares);
 
-    /// <summary>Does a measure's own job with this team.</summary>
-    public void Run<TJob>(in TJob job, int items) where TJob : unmanaged, IJob<TJob> => Team.Run(job, items);
-
     /// <summary>y[r] = Σ_k W[r, k] x[k] for rows <paramref name="first"/> … of W.</summary>
     public abstract void Apply(in WeightMatrix w, int first, int rows, float* x, float* y);
 
