@@ -15,6 +15,8 @@ internal sealed class ArrakisCommand : RootCommand
         Add(new GenerateCommand(terminal, input));
         Add(new HeadsCommand(terminal, input));
         Add(new FlowCommand(terminal, input));
+        Add(new RoutesCommand(terminal, input));
+        Add(new ComposeCommand(terminal, input));
     }
 
     public Option<bool> Verbose { get; } = new("--verbose") { Description = "Show where an error came from", Recursive = true };

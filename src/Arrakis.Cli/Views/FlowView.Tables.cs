@@ -21,15 +21,15 @@ internal static partial class FlowView
             ? Invariant($"The part of token {token}'s logit at the destination that comes from there: [bold]{Flow(trace.Total)}[/]")
             : Invariant($"The share of what stands at the destination that comes from there: [bold]{Flow(trace.Total)}[/]"));
         terminal.Note(trace.Mlp == MlpTreatment.Frozen
-            ? "Frozen as in this run: patterns, norm scales and SiLU(gate). It goes through the MLPs."
-            : "Frozen as in this run: patterns and norm scales. The MLPs pass nothing on.");
+            ? "Patterns, norm scales and SiLU(gate) are frozen as they ran. Through the MLPs."
+            : "Patterns and norm scales are frozen as they ran. MLPs pass nothing on.");
         Layers(terminal, trace);
         Paths(terminal, trace, int.MaxValue);
         Edges(terminal, trace);
         Heads(terminal, trace);
         if (trace.Sources is not null)
             Sources(terminal, trace, ids, int.MaxValue);
-        terminal.Note("Frozen flow says what moved, not why a head attended there. Every number: --json.");
+        terminal.Note("This says what moved, not why a head attended there. Every number: --json.");
     }
 
     /// <summary>Paths, strongest first, and how much of the total they are.</summary>
@@ -44,7 +44,7 @@ internal static partial class FlowView
         terminal.Write(table);
         double coverage = trace.Total == 0 ? 0 : shown.Sum(path => path.Flow) / trace.Total;
         terminal.Line(Invariant($"Coverage: {(shown.Length == 1 ? "this path is" : $"the {shown.Length} paths make up")} {coverage:0.000} of the total. The search was ")
-            + (trace.PathsExhaustive ? "exhaustive." : "not exhaustive: a stronger one may be missing."));
+            + (trace.PathsExhaustive ? "exhaustive." : "not exhaustive."));
     }
 
     /// <summary>The heads that carry the most, and what they write and read on the way.</summary>
@@ -62,8 +62,8 @@ internal static partial class FlowView
         }
 
         terminal.Write(table);
-        terminal.Note("'at' is where a head's strongest edge ends. A writer is there one of its layer's write heads;");
-        terminal.Note("a reader is one of those whose q, k and v take the most from what came from the source.");
+        terminal.Note("'at' is where a head's strongest edge ends. There a writer is a write head of its");
+        terminal.Note("layer, and a reader one of the heads that take the most of what the source sent.");
     }
 
     /// <summary>What every position contributes, in the order of the input, the weakest together.</summary>
