@@ -56,11 +56,11 @@ internal sealed class Input
             terminal.Warn($"{because} looks at the weights alone: the input is not used");
     }
 
-    public LlamaModel OpenModel(ParseResult call, Terminal terminal)
+    public LlamaModel OpenModel(ParseResult call, Terminal? terminal)
     {
         if (call.GetValue(Model) is { } path)
             return LlamaModel.Load(path);
-        terminal.Warn("no --model: running a small random model made on the spot (4 layers, 8 heads, vocabulary 512)");
+        terminal?.Warn("no --model: running a small random model made on the spot (4 layers, 8 heads, vocabulary 512)");
         return LlamaModel.CreateRandom(s_small, seed: 1);
     }
 

@@ -8,33 +8,36 @@ namespace Arrakis.Cli;
 internal static class OptionOf
 {
     /// <summary>A whole number, or what stands where none is given.</summary>
-    public static Option<int> Integer(string name, string description, int standard, int least = 0)
+    public static Option<int> Integer(string name, string description, int standard, int least = 0, int most = int.MaxValue)
     {
-        Option<int> option = Integer(name, description, least);
+        Option<int> option = Integer(name, description, least, most);
         option.Required = false;
         option.DefaultValueFactory = _ => standard;
         return option;
     }
 
     /// <summary>A whole number that must be given.</summary>
-    public static Option<int> Integer(string name, string description, int least = 0) => new(name)
+    public static Option<int> Integer(string name, string description, int least = 0, int most = int.MaxValue) => new(name)
     {
         Description = description,
         Required = true,
-        CustomParser = argument => ParseInteger(argument, name, least),
+        HelpName = "N",
+        CustomParser = argument => ParseInteger(argument, name, least, most),
     };
 
     /// <summary>A whole number, or null.</summary>
-    public static Option<int?> OptionalInteger(string name, string description, int least = 0) => new(name)
+    public static Option<int?> OptionalInteger(string name, string description, int least = 0, int most = int.MaxValue) => new(name)
     {
         Description = description,
-        CustomParser = argument => ParseInteger(argument, name, least),
+        HelpName = "N",
+        CustomParser = argument => ParseInteger(argument, name, least, int.MaxValue),
     };
 
     /// <summary>A number for which <paramref name="fits"/> holds.</summary>
     public static Option<double> Number(string name, string description, double standard, Func<double, bool> fits, string use) => new(name)
     {
         Description = description,
+        HelpName = "X",
         DefaultValueFactory = _ => standard,
         CustomParser = argument =>
         {
@@ -83,11 +86,14 @@ internal static class OptionOf
             : null;
     }
 
-    private static int ParseInteger(ArgumentResult argument, string name, int least)
+    private static int ParseInteger(ArgumentResult argument, string name, int least, int most)
     {
         string text = argument.Tokens[0].Value;
-        if (!int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value) || value < least)
-            argument.AddError($"{name} is '{text}': use a whole number" + (least == int.MinValue ? "" : $", {least} or more"));
+        if (!int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value) || value < least || value > most)
+            argument.AddError($"{name} is '{text}': use a whole number{Range(least, most)}");
         return value;
     }
+
+    private static string Range(int least, int most) =>
+        most < int.MaxValue ? $" from {least} to {most}" : least > int.MinValue ? $", {least} or more" : "";
 }

@@ -66,7 +66,7 @@ internal sealed class Terminal
             return work(null);
         return Create(_error, isTerminal: true).Progress().AutoClear(true).Start(context =>
         {
-            ProgressTask bar = context.AddTask(Markup.Escape(what), maxValue: 1);
+            ProgressTask bar = context.AddTask(Markup.Escape(what), maxValue: 1).IsIndeterminate();
             return work(new Bar(bar));
         });
     }
@@ -79,6 +79,7 @@ internal sealed class Terminal
             // Never an escape code into a file or a pipe, whatever the environment claims to support.
             Ansi = isTerminal ? AnsiSupport.Detect : AnsiSupport.No,
             ColorSystem = isTerminal ? ColorSystemSupport.Detect : ColorSystemSupport.NoColors,
+            Enrichment = new ProfileEnrichment { UseDefaultEnrichers = isTerminal },
         });
         if (int.TryParse(Environment.GetEnvironmentVariable("COLUMNS"), NumberStyles.None, CultureInfo.InvariantCulture, out int columns) && columns > 0)
             console.Profile.Width = columns;
@@ -97,6 +98,10 @@ internal sealed class Terminal
     // Progress<T> would post to the thread pool, and the last report might come after the bar is gone.
     private sealed class Bar(ProgressTask task) : IProgress<double>
     {
-        public void Report(double value) => task.Value = value;
+        public void Report(double value)
+        {
+            task.IsIndeterminate = false;
+            task.Value = value;
+        }
     }
 }

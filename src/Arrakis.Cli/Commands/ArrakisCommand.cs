@@ -10,6 +10,8 @@ internal sealed class ArrakisCommand : RootCommand
     {
         var input = new Input();
         Add(Verbose);
+        input.AddTo(this);
+        SetAction(new StoryAction(terminal, input).Run);
         Add(new InfoCommand(terminal, input));
         Add(new RunCommand(terminal, input));
         Add(new GenerateCommand(terminal, input));

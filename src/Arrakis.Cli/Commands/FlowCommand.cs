@@ -22,7 +22,7 @@ internal sealed class FlowCommand : Command
         ("frozen", MlpTreatment.Frozen), ("source", MlpTreatment.Source));
     private readonly Option<FlowTarget?> _target = OptionOf.Parsed<FlowTarget>(
         "--target", "residual: a share of what stands there; token:ID: that token's logit", "residual|token:ID", ParseTarget, "residual, or token:ID such as token:42");
-    private readonly Option<int> _paths = OptionOf.Integer("--paths", "How many of the strongest paths to list", standard: 10);
+    private readonly Option<int> _paths = OptionOf.Integer("--paths", "How many of the strongest paths to list", standard: 10, most: FlowTracer.MostPaths);
     private readonly Option<int> _edges = OptionOf.Integer("--edges", "How many of the strongest edges to list; 0 for all", standard: 200);
     private readonly Option<bool> _allSources = new("--all-sources") { Description = "The flow from every position too, and whether they add up to the whole" };
 

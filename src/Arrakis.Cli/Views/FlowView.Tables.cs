@@ -9,6 +9,7 @@ internal static partial class FlowView
 {
     private const int MostEdges = 10;
     private const int MostHeads = 8;
+    private const int MostSources = 20;
     private const int HeadsPerLayer = 3;
     private const int BarWidth = 20;
 
@@ -26,9 +27,9 @@ internal static partial class FlowView
         Layers(terminal, trace);
         Paths(terminal, trace, int.MaxValue);
         Edges(terminal, trace);
-        Heads(terminal, trace);
+        Heads(terminal, trace, MostHeads);
         if (trace.Sources is not null)
-            Sources(terminal, trace, ids, int.MaxValue);
+            Sources(terminal, trace, ids, MostSources);
         terminal.Note("This says what moved, not why a head attended there. Every number: --json.");
     }
 
@@ -48,9 +49,9 @@ internal static partial class FlowView
     }
 
     /// <summary>The heads that carry the most, and what they write and read on the way.</summary>
-    public static void Heads(Terminal terminal, FlowTrace trace)
+    public static void Heads(Terminal terminal, FlowTrace trace, int most)
     {
-        FlowHead[] heads = [.. trace.Heads.Where(head => head.Flow != 0).OrderByDescending(head => Math.Abs(head.Flow)).Take(MostHeads)];
+        FlowHead[] heads = [.. trace.Heads.Where(head => head.Flow != 0).OrderByDescending(head => Math.Abs(head.Flow)).Take(most)];
         if (heads.Length == 0)
             return;
         Table table = View.Table("<head", "carries", "<role", "at", "write\nnorm", "reads\nq", "\nk", "\nv");
@@ -62,8 +63,9 @@ internal static partial class FlowView
         }
 
         terminal.Write(table);
-        terminal.Note("'at' is where a head's strongest edge ends. There a writer is a write head of its");
-        terminal.Note("layer, and a reader one of the heads that take the most of what the source sent.");
+        terminal.Note(
+            "'at' is where a head's strongest edge ends. There a writer is a write head of its layer, and a reader one of the heads that take the most of what "
+            + "the source sent.");
     }
 
     /// <summary>What every position contributes, in the order of the input, the weakest together.</summary>
@@ -90,8 +92,8 @@ internal static partial class FlowView
             table.Row(false, Invariant($"L{trace.From + i} MLP"), "", Flow(mlps[i]), Bar(mlps[i], largest));
         terminal.Write(table);
         FlowConservation whole = trace.Conservation!.Value;
-        string expected = trace.Target.TokenId is { } token ? Invariant($"the logit of token {token}, {Flow(whole.Expected)}") : "1";
-        terminal.Line($"All sources add up to {Flow(whole.Sum)}; expected {expected} (off by {Error(whole.Error)}).");
+        string expected = trace.Target.TokenId is null ? "1, the whole" : $"{Flow(whole.Expected)}, the logit";
+        terminal.Line($"All sources add up to {Flow(whole.Sum)} of {expected} (off by {Error(whole.Error)}).");
     }
 
     private static void Layers(Terminal terminal, FlowTrace trace)

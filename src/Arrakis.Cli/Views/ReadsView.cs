@@ -47,8 +47,8 @@ internal static class ReadsView
         terminal.Line("q, k and v are read weights; strength is the root of the sum of their squares.");
         if (!run)
             return;
-        terminal.Line("Shares are the signed part of q, k and v that come from there, the largest @ where.");
-        terminal.Line($"Over all dimensions of the stream they sum to 1 (off by {Error(reads.ShareError)}).");
+        terminal.Line("Shares are the signed parts of q, k and v that come from there: the largest, and @ which position. "
+            + $"Over all dimensions of the stream they sum to 1 (off by {Error(reads.ShareError)}).");
         terminal.Note("Every token's shares, and those of the mixed values z: --json.");
     }
 

@@ -36,10 +36,8 @@ internal static class RoutesView
 
         terminal.Write(table);
         terminal.Line("From the top down: how many places each layer still reaches; to the right, means over them.");
-        terminal.Line($"At every place attention + residual = 1 (off by {Error(routes.AttentionError)}),");
-        terminal.Line($"and MLP + bypass = 1 (off by {Error(routes.MlpError)}).");
-        terminal.Note("Weights have no sign: a part that opposes the whole gets a share just above 0.");
-        terminal.Note("For signed amounts: arrakis flow. Every contribution: --json.");
+        terminal.Line($"At every place attention + residual = 1 (off by {Error(routes.AttentionError)}), and MLP + bypass = 1 (off by {Error(routes.MlpError)}).");
+        terminal.Note("Weights have no sign: a part that opposes the whole gets a share just above 0. For signed amounts: arrakis flow. Every contribution: --json.");
     }
 
     private static string Reached(RouteEdge[] edges)

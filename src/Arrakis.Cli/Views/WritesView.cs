@@ -45,8 +45,7 @@ internal static class WritesView
         if (!run)
             return;
         terminal.Line($"At every token the shares of the heads sum to 1 (off by {Error(writes.ShareError)}).");
-        terminal.Note("The write norm is the mean over the tokens; @ is a position.");
-        terminal.Note("Every token's norm and share: --json.");
+        terminal.Note("The write norm is the mean over the tokens; @ is a position. Every token's norm and share: --json.");
     }
 
     private static JsonArray Selected(HeadWrites writes, Selection selection) =>
