@@ -12,7 +12,7 @@ namespace Arrakis.Analysis;
 public static unsafe class FlowTracer
 {
     // Every beginning of a path that a search keeps has a stream of its own in memory.
-    private const int MostPaths = 1 << 16;
+    internal const int MostPaths = 1 << 16;
 
     /// <summary>Traces the flow from the residual stream at <paramref name="src"/> to <paramref name="dst"/>.</summary>
     /// <param name="model">The model.</param>
