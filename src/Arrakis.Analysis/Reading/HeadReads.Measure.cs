@@ -56,6 +56,8 @@ public sealed unsafe partial class HeadReads
         fixed (float* pattern = cache.Flat(HookPoint.Pattern, layer))
             compute.Mix(pattern, tokens, new Window(0, tokens - 1), new Window(0, tokens - 1), read, mixed);
         SharesOf(mixed, cache.Flat(HookPoint.Z, layer), tokens, c, c.NumAttentionHeads, shares[3]);
+        foreach (float[] share in shares)
+            Requirements.Finite(share, "a read share");
         double error = IdentityError(compute, cache, layer, normed, read);
         return new HeadReads(layer, direction, inputs, tokens, weights, shares, error);
     }
@@ -113,6 +115,7 @@ public sealed unsafe partial class HeadReads
         TensorPrimitives.Multiply(shares, w.AttentionNorm, shares);
         TensorPrimitives.Multiply(shares, cache.Flat(HookPoint.ResidPre, layer).Slice(token * d, d), shares);
         TensorPrimitives.Divide(shares, norm * cache.Flat(HookPoint.Ln1Scale, layer)[token], shares);
+        Requirements.Finite(shares, "a read share");
         return shares;
     }
 
@@ -173,6 +176,8 @@ public sealed unsafe partial class HeadReads
                     : Weighted(compute, gram, read + (nint)h * k, (nint)heads * k, weighted);
                 weights[i].AsSpan(h * group, group).Fill(Math.Sqrt(Math.Max(0, square)) / norm);
             }
+
+            Requirements.Finite(weights[i], "a read weight");
         }
 
         return weights;
