@@ -1,3 +1,4 @@
+using System.Globalization;
 using Arrakis.Native;
 
 namespace Arrakis.Analysis;
@@ -36,6 +37,29 @@ internal static class Requirements
         if (cache.Past > 0)
             throw new ArrakisException($"the cache continues a sequence after {cache.Past} tokens: run the whole sequence with Forward");
     }
+
+    /// <summary>Refuses a result that is not a number, or infinite: it tells nothing, and would hide in whatever is made of it.</summary>
+    public static void Finite(ReadOnlySpan<double> results, string what)
+    {
+        foreach (double result in results)
+        {
+            if (!double.IsFinite(result))
+                throw NotFinite(result, what);
+        }
+    }
+
+    /// <inheritdoc cref="Finite(ReadOnlySpan{double}, string)"/>
+    public static void Finite(ReadOnlySpan<float> results, string what)
+    {
+        foreach (float result in results)
+        {
+            if (!float.IsFinite(result))
+                throw NotFinite(result, what);
+        }
+    }
+
+    private static ArrakisException NotFinite(double result, string what) => new(string.Create(
+        CultureInfo.InvariantCulture, $"{what} is {result}: the model's weights or activations hold values that are not finite"));
 
     public static void Layer(LlamaConfig config, int layer)
     {

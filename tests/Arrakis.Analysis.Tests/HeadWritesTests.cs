@@ -8,15 +8,14 @@ namespace Arrakis.Analysis.Tests;
 /// <summary>Write norms, shares and OV norms against the double-precision reference on awkward shapes.</summary>
 public sealed class HeadWritesTests
 {
-    // Float32 sums of a few hundred terms behind a few layers: 1e-6 of the largest; norms are roots of sums of squares, which doubles nothing but
-    // small ones: a norm that is a thousandth of the largest has a root of 1e-6 · ‖z‖²‖W‖² in it.
-    private const double Tolerance = 1e-4;
+    // Float32 sums of a few hundred terms, from the very z that the reference is given, relative to the largest. Measured: below 1e-6.
+    private const double Tolerance = 1e-5;
 
     [Fact]
     public void Equal_the_reference_on_random_models() => RandomShapes.Inputs(mostTokens: 40).Sample(input =>
     {
         using Analysed run = Analysed.Of(input);
-        Same(run, run.Reference, input.Config.NumHiddenLayers - 1);
+        Same(run, run.Frozen, input.Config.NumHiddenLayers - 1);
     }, iter: 60);
 
     /// <summary>From z alone, and wherever the sequence begins: nothing else is needed for what was written.</summary>

@@ -16,4 +16,19 @@ internal static class Refused
         session.Append([3, 7, 1]);
         With("the cache continues a sequence after 3 tokens: run the whole sequence with Forward", () => measure(model, session.Cache));
     }
+
+    /// <summary>The message holds this, and is one line for people.</summary>
+    public static void Saying(string expected, Func<object> call)
+    {
+        string message = Assert.Throws<ArrakisException>(call).Message;
+        Assert.Contains(expected, message, StringComparison.Ordinal);
+        OneLine(message);
+    }
+
+    public static void OneLine(string message)
+    {
+        Assert.DoesNotContain('\n', message);
+        Assert.DoesNotContain("   at ", message, StringComparison.Ordinal);
+        Assert.DoesNotContain("Exception", message, StringComparison.Ordinal);
+    }
 }

@@ -44,6 +44,8 @@ public sealed unsafe partial class HeadReads
             LineShares(cache, layer, direction.Resolve(model), lines, shares);
         else
             WriteShares(compute, cache, layer, direction.Writer.Value, normed, read, shares);
+        foreach (float[] share in shares)
+            Requirements.Finite(share, "a read share");
         double error = IdentityError(compute, cache, layer, normed, read);
         return new HeadReads(layer, direction, inputs, tokens, weights, shares, error);
     }
@@ -100,6 +102,7 @@ public sealed unsafe partial class HeadReads
         TensorPrimitives.Multiply(shares, w.AttentionNorm, shares);
         TensorPrimitives.Multiply(shares, cache.Flat(HookPoint.ResidPre, layer).Slice(token * d, d), shares);
         TensorPrimitives.Divide(shares, norm * cache.Flat(HookPoint.Ln1Scale, layer)[token], shares);
+        Requirements.Finite(shares, "a read share");
         return shares;
     }
 
@@ -160,6 +163,8 @@ public sealed unsafe partial class HeadReads
                     : Weighted(compute, gram, read + (nint)h * k, (nint)heads * k, weighted);
                 weights[i].AsSpan(h * group, group).Fill(Math.Sqrt(Math.Max(0, square)) / norm);
             }
+
+            Requirements.Finite(weights[i], "a read weight");
         }
 
         return weights;
@@ -174,6 +179,7 @@ public sealed unsafe partial class HeadReads
         ModelGrams grams = ModelGrams.Of(compute.Model);
         float[] gram = grams.Get(compute, writer.Layer, Projection.Value).AsSpan(writer.Head / c.HeadsPerKeyValueHead * size, size).ToArray();
         double norm = Math.Sqrt(ModelGrams.SquaredNorm(gram, grams.Get(compute, writer.Layer, Projection.Output).AsSpan(writer.Head * size, size)));
+        Requirements.Finite([norm], $"the write of head {writer.Layer}.{writer.Head}");
         return norm > 0 ? (gram, norm) : throw new ArrakisException($"head {writer.Layer}.{writer.Head} writes nothing: its write is no direction");
     }
 
