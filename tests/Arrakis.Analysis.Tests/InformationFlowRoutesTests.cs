@@ -92,7 +92,8 @@ public sealed class InformationFlowRoutesTests
     public void Nothing_is_shared_alike()
     {
         using Analysed run = Analysed.Of(ResidualsTests.Small);
-        RouteLayer layer = InformationFlowRoutes.Measure(run.Model, HandMade.Nothing(run.Cache)).Layers[1];
+        InformationFlowRoutes routes = InformationFlowRoutes.Measure(run.Model, HandMade.Nothing(run.Cache));
+        RouteLayer layer = routes.Layers[1];
         for (int t = 0; t < layer.Tokens; t++)
         {
             float share = 1f / (1 + layer.Heads * (t + 1));
@@ -100,6 +101,10 @@ public sealed class InformationFlowRoutesTests
             Assert.All(layer.Of(2, t)[..(t + 1)].ToArray(), s => Assert.Equal(share, s, 1e-7f));
             Assert.Equal((0.5f, 0.5f), (layer.Mlp[t], layer.Bypass[t]));
         }
+
+        // An edge of exactly the threshold is not kept, and without the MLP or what passes it there is no way down.
+        Assert.Empty(routes.Edges(4, 0.5));
+        Assert.Contains(new RouteEdge(1, RouteKind.Mlp, 4, 4, 0.5), routes.Edges(4, 0.4999));
     }
 
     [Fact]

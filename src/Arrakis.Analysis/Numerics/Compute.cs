@@ -143,7 +143,7 @@ internal abstract unsafe class Compute : IDisposable
     /// <summary>y[r] = Σ_k W[r, k] x[k] for rows <paramref name="first"/> … of W.</summary>
     public abstract void Apply(in WeightMatrix w, int first, int rows, float* x, float* y);
 
-    /// <summary>Stored rows as floats, [rows, columns].</summary>
+    /// <summary>Stored rows as floats, [rows, columns]; of a slice, whole blocks.</summary>
     public abstract void Widen(in WeightMatrix w, int first, int rows, float* to);
 
     /// <summary>Stored rows as floats with a norm's weight folded in: to[r] = W[first + r] ∘ γ, γ [columns] pinned.</summary>
@@ -155,16 +155,17 @@ internal abstract unsafe class Compute : IDisposable
     /// <summary>y = SiLU(gate) ∘ x. y may be x.</summary>
     public abstract void SiluMultiply(float* gate, float* x, float* y, nint length);
 
-    /// <summary>A matrix turned around, as floats: [columns, rows].</summary>
+    /// <summary>A matrix, or a slice of its columns, turned around, as floats: [columns, rows].</summary>
     public void WidenTransposed(in WeightMatrix w, float* to)
     {
         const int Rows = 16;
-        float* widened = Take((long)Rows * w.Columns);
+        WeightMatrix blocks = w.WholeBlocks();
+        float* widened = Take((long)Rows * blocks.Columns), own = widened + (w.FirstColumn - blocks.FirstColumn);
         for (int r = 0; r < w.Rows; r += Rows)
         {
             int rows = Math.Min(Rows, w.Rows - r);
-            Widen(w, r, rows, widened);
-            Transpose(widened, w.Columns, rows, w.Columns, to + r, w.Rows);
+            Widen(blocks, r, rows, widened);
+            Transpose(own, blocks.Columns, rows, w.Columns, to + r, w.Rows);
         }
     }
 
