@@ -11,16 +11,20 @@ namespace Arrakis.Cli;
 /// <param name="Share">The signed share of that input, the mean over the tokens.</param>
 internal readonly record struct Reader(int Layer, int Head, string Input, double Share);
 
-/// <summary>A layer's strongest write head, and the heads above that read the most of what it wrote.</summary>
+/// <summary>One of a layer's strongest write heads, and the heads above that read the most of what it wrote; none where nobody does.</summary>
 internal sealed record ReadWrite(int Layer, int Head, IReadOnlyList<Reader> Readers);
 
 /// <summary>Everything that is told of one prompt: who writes, who reads what, and what the predicted token's logit is made of.</summary>
 internal sealed class Story
 {
-    private const int MostWriters = 6;
+    private const int MostLayers = 6;
+    private const int WritersEach = 2;
     private const int ReadersEach = 3;
     private const int DefaultPeriod = 8;
     private const int DetectorPeriod = 32;
+
+    // Less of a head's input than this is nothing that it reads.
+    private const double LeastShare = 0.001;
 
     private Story()
     {
@@ -36,7 +40,7 @@ internal sealed class Story
     /// <summary>Every layer's.</summary>
     public required HeadWrites[] Writes { get; init; }
 
-    /// <summary>Of every layer but the last, or of some of many.</summary>
+    /// <summary>Of every layer but the last, or of some of many: the strongest write heads.</summary>
     public required ReadWrite[] Reads { get; init; }
 
     /// <summary>How far read shares are off their identity, at most.</summary>
@@ -104,11 +108,12 @@ internal sealed class Story
     {
         var reads = new List<ReadWrite>();
         double error = 0;
-        foreach (int layer in Some(model.Config.NumHiddenLayers - 1, MostWriters))
+        // The loudest head may write where nobody reads, so there is a second one of each layer.
+        foreach ((int layer, int head) in Some(model.Config.NumHiddenLayers - 1, MostLayers)
+            .SelectMany(layer => HeadSelection.Order(writes[layer].Strengths).Take(WritersEach).Select(head => (layer, head))))
         {
-            int head = HeadSelection.Order(writes[layer].Strengths)[0];
             // What writes nothing is no direction to read.
-            if (writes[layer].OvNorms[head] == 0)
+            if (writes[layer].Strengths[head] == 0)
                 continue;
             var readers = new List<Reader>();
             for (int above = layer + 1; above < model.Config.NumHiddenLayers; above++)
@@ -128,6 +133,7 @@ internal sealed class Story
 
     /// <summary>The strongest first; of heads that share their keys and read with those, the first.</summary>
     private static IEnumerable<Reader> OnePerKeyHead(IEnumerable<Reader> readers, LlamaConfig config) => readers
+        .Where(reader => Math.Abs(reader.Share) >= LeastShare)
         .OrderByDescending(reader => Math.Abs(reader.Share))
         .DistinctBy(reader => (reader.Layer, reader.Input, reader.Input == "k" ? reader.Head / config.HeadsPerKeyValueHead : reader.Head));
 

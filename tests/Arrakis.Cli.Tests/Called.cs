@@ -6,6 +6,9 @@ namespace Arrakis.Cli.Tests;
 /// <summary>What a call of the command gave: run in this process, with writers in the place of the console.</summary>
 internal sealed record Called(int Code, string Output, string Error)
 {
+    // Tables are as wide as they are where nobody says; a shell that exports its width would break lines elsewhere.
+    static Called() => Environment.SetEnvironmentVariable("COLUMNS", null);
+
     public static Called With(params string[] args) => With(CancellationToken.None, args);
 
     public static Called With(CancellationToken cancellation, params string[] args)

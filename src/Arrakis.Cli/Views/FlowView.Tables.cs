@@ -72,7 +72,7 @@ internal static partial class FlowView
     public static void Sources(Terminal terminal, FlowTrace trace, int[] ids, int most)
     {
         double[] flows = [.. trace.Sources!];
-        HashSet<int> shown = [.. Enumerable.Range(0, flows.Length).OrderByDescending(t => Math.Abs(flows[t])).Take(most)];
+        HashSet<int> shown = [trace.Source, .. Enumerable.Range(0, flows.Length).Where(t => flows[t] != 0).OrderByDescending(t => Math.Abs(flows[t])).Take(most)];
         double[] mlps = [.. trace.MlpSources ?? []];
         double largest = flows.Concat(mlps).Max(Math.Abs);
         Table table = View.Table("source", "id", "flow", "<");

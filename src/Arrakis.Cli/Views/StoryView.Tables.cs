@@ -70,8 +70,8 @@ internal static partial class StoryView
         {
             HeadWrites writes = story.Writes[l];
             double all = TensorPrimitives.Sum(writes.Strengths);
-            IEnumerable<string> heads = HeadSelection.Order(writes.Strengths).Take(WritersEach)
-                .Select(h => Invariant($"H{h} {Size(writes.Strengths[h])} ({(all == 0 ? "-" : Percent(writes.Strengths[h] / all, "0"))})"));
+            IEnumerable<string> heads = HeadSelection.Order(writes.Strengths).Where(h => writes.Strengths[h] > 0).Take(WritersEach)
+                .Select(h => Invariant($"H{h} {Size(writes.Strengths[h])} ({Percent(writes.Strengths[h] / all, "0")})"));
             table.Row(false, Invariant($"{l}"), string.Join("   ", heads), Invariant($"{writes.Select(s_usual.Threshold, s_usual.Rule).Count} of {writes.Heads} heads"));
         }
 
@@ -89,7 +89,11 @@ internal static partial class StoryView
         terminal.Title("2. Who reads what they write");
         Table table = View.Table("<writer", "<heads above that read it: the part of their q, k or v");
         foreach (ReadWrite read in story.Reads)
-            table.Row(false, Invariant($"L{read.Layer}H{read.Head}"), string.Join("   ", read.Readers.Select(reader => Invariant($"L{reader.Layer}H{reader.Head} {reader.Input} {Share(reader.Share)}"))));
+        {
+            string readers = string.Join("   ", read.Readers.Select(reader => Invariant($"L{reader.Layer}H{reader.Head} {reader.Input} {Share(reader.Share)}")));
+            table.Row(false, Invariant($"L{read.Layer}H{read.Head}"), readers.Length == 0 ? "nobody" : readers);
+        }
+
         terminal.Write(table);
         terminal.Line($"Means over the tokens; v as the pattern mixes it. Over the whole stream such parts sum to 1 (off by {Error(story.ReadError)}).");
         terminal.Line();
@@ -134,7 +138,7 @@ internal static partial class StoryView
         int layers = story.Model.Config.NumHiddenLayers;
         Command("this flow, whole", Invariant($"arrakis flow --src {story.Flow.Source} --dst -1 --target token:{story.Prediction}"));
         Command("every head of a layer", Invariant($"arrakis heads write --layer {layers - 1}"));
-        if (story.Reads.Length > 0 && story.Reads[0] is { Readers: [var reader, ..] } read)
+        if (story.Reads.FirstOrDefault(candidate => candidate.Readers.Count > 0) is { Readers: [var reader, ..] } read)
             Command("who reads one head", Invariant($"arrakis heads read --layer {reader.Layer} --head {read.Layer}.{read.Head}"));
         Command("another view, unsigned", "arrakis routes --dst -1");
         if (layers > 1)
