@@ -8,20 +8,7 @@ namespace Arrakis.Cli;
 /// <summary>The options that say which model and which tokens, and how to run; shared by every command that runs one.</summary>
 internal sealed class Input
 {
-    // Until the project ships weights of its own, a model is made on the spot.
-    private static readonly LlamaConfig s_small = new()
-    {
-        HiddenSize = 64,
-        IntermediateSize = 172,
-        NumHiddenLayers = 4,
-        NumAttentionHeads = 8,
-        NumKeyValueHeads = 4,
-        HeadDim = 8,
-        VocabSize = 512,
-        TieWordEmbeddings = true,
-    };
-
-    public Option<string?> Model { get; } = new("--model") { Description = "A folder with config.json and safetensors, a .gguf file, or a llama2.c .bin file", HelpName = "PATH" };
+    public Option<string?> Model { get; } = new("--model") { Description = "A folder with config.json and safetensors, a .gguf file, a llama2.c .bin file, or a bundled model's name", HelpName = "PATH" };
 
     public Option<string?> Ids { get; } = new("--ids") { Description = "Token ids, as 1,2,3", HelpName = "LIST" };
 
@@ -56,13 +43,7 @@ internal sealed class Input
             terminal.Warn($"{because} looks at the weights alone: the input is not used");
     }
 
-    public LlamaModel OpenModel(ParseResult call, Terminal? terminal)
-    {
-        if (call.GetValue(Model) is { } path)
-            return LlamaModel.Load(path);
-        terminal?.Warn("no --model: running a small random model made on the spot (4 layers, 8 heads, vocabulary 512)");
-        return LlamaModel.CreateRandom(s_small, seed: 1);
-    }
+    public LlamaModel OpenModel(ParseResult call) => Bundled.Open(call.GetValue(Model));
 
     public SessionOptions Session(ParseResult call) => new() { Threads = call.GetValue(Threads), Kernels = call.GetValue(Kernels) ?? KernelTier.Auto };
 

@@ -63,14 +63,16 @@ internal sealed class Story
             return [0];
         new Random(seed).Shuffle(pool);
         int period = Math.Min(DefaultPeriod, pool.Length), length = Math.Min(2 * period - 1, config.MaxPositionEmbeddings);
-        return [.. Enumerable.Range(0, length).Select(t => pool[t % period])];
+        int[] begin = config.BosTokenId is { } bos && length < config.MaxPositionEmbeddings ? [bos] : [];
+        return [.. begin, .. Enumerable.Range(0, length).Select(t => pool[t % period])];
     }
 
     /// <summary>The id with which a model that copies goes on after the default prompt; null where that is no repetition.</summary>
-    public static int? Continuation(int[] ids)
+    public static int? Continuation(LlamaConfig config, int[] prompt)
     {
+        ReadOnlySpan<int> ids = prompt.Length > 0 && prompt[0] == config.BosTokenId ? prompt.AsSpan(1) : prompt;
         int period = (ids.Length + 1) / 2;
-        return ids.Length > 2 && ids.AsSpan(period).SequenceEqual(ids.AsSpan(0, period - 1)) ? ids[period - 1] : null;
+        return ids.Length > 2 && ids[period..].SequenceEqual(ids[..(period - 1)]) ? ids[period - 1] : null;
     }
 
     public static Story Measure(LlamaModel model, int[] ids, SessionOptions sessionOptions, AnalysisOptions options, CancellationToken cancellation)

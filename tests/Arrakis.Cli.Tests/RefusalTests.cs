@@ -67,7 +67,7 @@ public sealed class RefusalTests
     public void Wrong_inputs(string call, string says)
     {
         Refused(2, says, [.. call.Split(' '), "--model", GoldenModel.First.Folder]);
-        // The random model made on the spot is announced with a result, not beside an error.
+        // The same of the bundled model.
         Refused(2, says, call.Split(' '));
     }
 

@@ -9,6 +9,9 @@ namespace Arrakis.Analysis;
 public sealed unsafe partial class HeadReads
 {
     private static readonly Projection[] s_inputs = [Projection.Query, Projection.Key, Projection.Value];
+    // Each costs three projections, which the shares of a line do without.
+    private const int IdentityTokens = 16;
+
     private static readonly HookPoint[] s_hooks = [HookPoint.Q, HookPoint.K, HookPoint.V];
 
     /// <summary>Measures what was read in a run.</summary>
@@ -269,15 +272,16 @@ public sealed unsafe partial class HeadReads
     {
         LlamaConfig c = compute.Config;
         LlamaLayer w = compute.Model.Weights.Layers[layer];
-        int tokens = cache.Tokens;
+        int tokens = Math.Min(cache.Tokens, IdentityTokens), first = cache.Tokens - tokens, d = c.HiddenSize;
         double error = 0;
         float[] shares = new float[c.NumAttentionHeads * tokens];
         fixed (float* x = cache.Flat(HookPoint.ResidPre, layer))
-            compute.Normed(x, w.AttentionNorm, cache.Flat(HookPoint.Ln1Scale, layer), normed, tokens);
+            compute.Normed(x + (nint)first * d, w.AttentionNorm, cache.Flat(HookPoint.Ln1Scale, layer)[first..], normed, tokens);
         for (int i = 0; i < 3; i++)
         {
+            int heads = ModelGrams.Heads(c, s_inputs[i]);
             compute.Project(normed, tokens, ModelGrams.Of(w, s_inputs[i]), read);
-            SharesOf(read, cache.Flat(s_hooks[i], layer), tokens, c, ModelGrams.Heads(c, s_inputs[i]), shares, ofNothing: 1);
+            SharesOf(read, cache.Flat(s_hooks[i], layer)[(first * heads * c.HeadDim)..], tokens, c, heads, shares, ofNothing: 1);
             foreach (float share in shares)
                 error = Math.Max(error, Math.Abs(share - 1));
         }

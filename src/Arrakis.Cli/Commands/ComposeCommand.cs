@@ -34,7 +34,7 @@ internal sealed class ComposeCommand : Command
         CompositionKind kind = call.GetValue(_kind) ?? CompositionKind.K;
         int offset = call.GetValue(_offset);
         bool json = call.GetValue(_input.Json);
-        using LlamaModel model = _input.OpenModel(call, _terminal);
+        using LlamaModel model = _input.OpenModel(call);
         _input.WarnIfGiven(call, _terminal, "compose");
         (int first, int last) = call.GetValue(_layers) ?? (0, model.Config.NumHiddenLayers - 1);
         IReadOnlyList<CompositionScore> scores = _terminal.Work(

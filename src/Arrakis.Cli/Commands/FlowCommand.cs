@@ -42,7 +42,7 @@ internal sealed class FlowCommand : Command
         Position source = call.GetValue(_source)!.Value, destination = call.GetValue(_destination)!.Value;
         if (source.IsAlwaysAfter(destination))
             throw new UsageException($"--src {source} comes after --dst {destination}: a token is only read by those after it; swap them");
-        using LlamaModel model = _input.OpenModel(call, _terminal);
+        using LlamaModel model = _input.OpenModel(call);
         int[] ids = _input.ReadIds(call, model.Config);
         int src = source.In(ids, "--src"), dst = destination.In(ids, "--dst");
         if (src > dst)

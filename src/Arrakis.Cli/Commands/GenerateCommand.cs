@@ -31,7 +31,7 @@ internal sealed class GenerateCommand : Command
     {
         int count = call.GetValue(_count);
         double temperature = call.GetValue(_temperature), topP = call.GetValue(_topP);
-        using LlamaModel model = _input.OpenModel(call, _terminal);
+        using LlamaModel model = _input.OpenModel(call);
         int[] prompt = _input.ReadIds(call, model.Config);
         using LlamaSession session = model.CreateSession(RecordingPlan.None, _input.Session(call));
         var random = new Random(call.GetValue(_input.Seed));

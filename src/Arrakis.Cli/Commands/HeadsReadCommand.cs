@@ -39,7 +39,7 @@ internal sealed class HeadsReadCommand : Command
         ReadDirection direction = Direction(call, layer);
         HeadInputs inputs = call.GetValue(_via) ?? HeadInputs.All;
         Selection selection = _selection.Of(call);
-        using LlamaModel model = _input.OpenModel(call, _terminal);
+        using LlamaModel model = _input.OpenModel(call);
         Requirements.Layer(model.Config, layer);
         int[] ids = [];
         HeadReads reads;

@@ -29,7 +29,7 @@ internal sealed class HeadsWriteCommand : Command
     {
         int layer = call.GetValue(_layer);
         Selection selection = _selection.Of(call);
-        using LlamaModel model = _input.OpenModel(call, _terminal);
+        using LlamaModel model = _input.OpenModel(call);
         Requirements.Layer(model.Config, layer);
         int[] ids = [];
         HeadWrites writes;

@@ -62,7 +62,7 @@ internal sealed class InfoCommand : Command
             return;
         }
 
-        using LlamaModel model = _input.OpenModel(call, _terminal);
+        using LlamaModel model = _input.OpenModel(call);
         var dtypes = new JsonObject();
         foreach ((string type, int count) in model.CountTensorsByType())
             dtypes[type] = count;

@@ -27,7 +27,7 @@ internal sealed class RoutesCommand : Command
     private void Run(ParseResult call)
     {
         double tau = call.GetValue(_tau);
-        using LlamaModel model = _input.OpenModel(call, _terminal);
+        using LlamaModel model = _input.OpenModel(call);
         int[] ids = _input.ReadIds(call, model.Config);
         int dst = call.GetValue(_destination)!.Value.In(ids, "--dst");
         using LlamaSession session = model.CreateSession(RecordingPlan.Flow, _input.Session(call));

@@ -51,7 +51,7 @@ internal sealed class RunCommand : Command
     {
         RecordingPlan plan = Plan(call);
         string? save = call.GetValue(_save);
-        using LlamaModel model = _input.OpenModel(call, _terminal);
+        using LlamaModel model = _input.OpenModel(call);
         int[] ids = _input.ReadIds(call, model.Config);
         using LlamaSession session = model.CreateSession(plan, _input.Session(call));
         long start = Stopwatch.GetTimestamp();

@@ -11,8 +11,7 @@ internal sealed class StoryAction(Terminal terminal, Input input)
     public void Run(ParseResult call)
     {
         bool json = call.GetValue(input.Json), isGiven = input.IsGiven(call);
-        // The story says itself which model it is of.
-        using LlamaModel model = input.OpenModel(call, json ? terminal : null);
+        using LlamaModel model = input.OpenModel(call);
         int[] ids = isGiven ? input.ReadIds(call, model.Config) : Story.DefaultPrompt(model.Config, call.GetValue(input.Seed));
         Story story = terminal.Work("analysis", _ => Story.Measure(model, ids, input.Session(call), input.Analysis(call), terminal.Cancellation));
         if (json)

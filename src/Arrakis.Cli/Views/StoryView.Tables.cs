@@ -30,14 +30,12 @@ internal static partial class StoryView
         Next(terminal, story, again);
     }
 
-    private static bool IsRandom(Story story) => story.Model.Format == "random";
-
     private static void Opening(Terminal terminal, Story story, bool isGiven)
     {
         LlamaConfig c = story.Model.Config;
         terminal.Title("What the attention heads of one model do with one prompt");
         terminal.Line();
-        terminal.Line(Markup.Escape(Invariant($"Model:  {(IsRandom(story) ? "a small one with random weights, made on the spot" : story.Model.Name)}")));
+        terminal.Line(Markup.Escape($"Model:  {story.Model.Name}"));
         terminal.Line(Invariant($"        {View.Count(c.NumHiddenLayers, "layer")} of {View.Count(c.NumAttentionHeads, "head")}, stream of {c.HiddenSize}, vocabulary {Whole(c.VocabSize)}, {Whole(c.ParameterCount)} parameters"));
         IEnumerable<int> shown = story.Ids.TakeLast(MostIds);
         terminal.Line(Invariant($"Prompt: {View.Count(story.Ids.Length, "token")}{(isGiven ? "" : Repetition(story))}:"));
@@ -46,18 +44,10 @@ internal static partial class StoryView
         Sampling.Softmax(story.Logits, 1, probabilities);
         IEnumerable<string> next = Sampling.Descending(story.Logits).Take(Candidates).Select(id => Invariant($"id {id} ({Percent(probabilities[id])})"));
         terminal.Line($"Next:   {string.Join(", ", next)}");
-        if (IsRandom(story))
-        {
-            terminal.Line();
-            terminal.Note(
-                "Random weights have learned nothing: heads differ by chance, and there is no circuit to find. The numbers are exact all the same. "
-                + "With --model the story means something.");
-        }
-
         terminal.Line();
     }
 
-    private static string Repetition(Story story) => Story.Continuation(story.Ids) is { } id
+    private static string Repetition(Story story) => Story.Continuation(story.Model.Config, story.Ids) is { } id
         ? Invariant($" that repeat; a model that copies goes on with id {id}")
         : ", a default";
 
