@@ -20,10 +20,15 @@ internal sealed unsafe class FlowEdges(float* block, int? limit)
     /// <summary>Takes a query's flows from keys <paramref name="firstKey"/> on. Returns their sum.</summary>
     public double Add(int layer, int head, int query, int firstKey, ReadOnlySpan<float> flows)
     {
-        int strongest = TensorPrimitives.IndexOfMaxMagnitude(flows);
-        float most = Math.Abs(flows[strongest]);
+        float most = Math.Abs(TensorPrimitives.MaxMagnitude(flows));
         if (most > Math.Abs(_strongest.GetValueOrDefault((layer, head)).Flow))
-            _strongest[(layer, head)] = new FlowEdge(layer, head, query, firstKey + strongest, flows[strongest]);
+        {
+            int first = 0;
+            while (Math.Abs(flows[first]) != most)
+                first++;
+            _strongest[(layer, head)] = new FlowEdge(layer, head, query, firstKey + first, flows[first]);
+        }
+
         if (most > 0 && most > Least)
         {
             for (int s = 0; s < flows.Length; s++)
