@@ -61,6 +61,10 @@ internal static class Requirements
     private static ArrakisException NotFinite(double result, string what) => new(string.Create(
         CultureInfo.InvariantCulture, $"{what} is {result}: the model's weights or activations hold values that are not finite"));
 
+    /// <summary>A length that fits in an array; a file may ask for any.</summary>
+    public static int Length(long length, string what) =>
+        length <= Array.MaxLength ? (int)length : throw new ArrakisException($"{what} of {length} numbers are more than fit in one array: the model's heads are too wide for this measure");
+
     public static void Layer(LlamaConfig config, int layer)
     {
         if ((uint)layer >= (uint)config.NumHiddenLayers)

@@ -61,7 +61,7 @@ public sealed class AttentionRolloutTests
         Refused.With("blocks.1.attn.hook_pattern is not recorded: record 'heads'", () => AttentionRollout.Measure(run.Model, run.Cache));
         Refused.With("layer 2 is not in the model: use 0 to 1", () => AttentionRollout.Measure(run.Model, run.Cache, 0, 2));
         Refused.With("layer -1 is not in the model: use 0 to 1", () => AttentionRollout.Measure(run.Model, run.Cache, -1));
-        Refused.With("layers 1-0 are none: name the lower layer first", () => AttentionRollout.Measure(run.Model, run.Cache, 1, 0));
+        Refused.With("layers 1 to 0 run backwards: name the lower one first", () => AttentionRollout.Measure(run.Model, run.Cache, 1, 0));
         Refused.Continued((model, cache) => AttentionRollout.Measure(model, cache));
     }
 }

@@ -56,10 +56,7 @@ public sealed class AttentionRollout
         Requirements.Cache(model, cache);
         Requirements.Whole(cache);
         int last = lastLayer ?? model.Config.NumHiddenLayers - 1, tokens = cache.Tokens;
-        Requirements.Layer(model.Config, firstLayer);
-        Requirements.Layer(model.Config, last);
-        if (firstLayer > last)
-            throw new ArrakisException($"layers {firstLayer}-{last} are none: name the lower layer first");
+        Requirements.Layers(model.Config, firstLayer, last);
         for (int layer = firstLayer; layer <= last; layer++)
             Requirements.Recorded(cache, "heads", layer, HookPoint.Pattern);
 
@@ -76,6 +73,7 @@ public sealed class AttentionRollout
             next = below;
         }
 
+        Requirements.Finite(new ReadOnlySpan<float>(product, size), "the rollout");
         return new AttentionRollout(firstLayer, last, tokens, new ReadOnlySpan<float>(product, size).ToArray());
     }
 

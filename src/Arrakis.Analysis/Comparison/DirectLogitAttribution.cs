@@ -106,6 +106,9 @@ public sealed class DirectLogitAttribution
             logit = TensorPrimitives.Dot(covector, new ReadOnlySpan<float>(row, d)) / r;
         }
 
+        Requirements.Finite([logit, embedding, .. mlps], "a part of the logit");
+        foreach (double[] layer in heads)
+            Requirements.Finite(layer, "a part of the logit");
         return new DirectLogitAttribution(position, token, logit, embedding, heads, mlps);
     }
 

@@ -94,6 +94,8 @@ public sealed class HeadDetectors
             }
         }
 
+        foreach (HeadDetection head in heads)
+            Requirements.Finite([head.PreviousToken, head.DuplicateToken, head.Induction], $"the pattern of head {head.Layer}.{head.Head}");
         return new HeadDetectors(cache.Ids.ToArray(), period, [.. heads]);
     }
 

@@ -15,8 +15,9 @@ public sealed unsafe partial class InformationFlowRoutes
     /// <param name="model">The model.</param>
     /// <param name="cache">A run of it from its beginning, recorded with at least <c>flow</c>.</param>
     /// <param name="options">Threads and kernels; null for the defaults.</param>
-    /// <exception cref="ArrakisException">The cache is of another model, continues a sequence, or lacks a hook point; the message names a recording that has it.</exception>
-    public static InformationFlowRoutes Measure(LlamaModel model, ActivationCache cache, AnalysisOptions? options = null)
+    /// <param name="cancellation">Looked at before every layer.</param>
+    /// <exception cref="ArrakisException">The run holds values that are not finite, or the cache is of another model, continues a sequence, or lacks a hook point; the message names a recording that has it.</exception>
+    public static InformationFlowRoutes Measure(LlamaModel model, ActivationCache cache, AnalysisOptions? options = null, CancellationToken cancellation = default)
     {
         Requirements.Cache(model, cache);
         Requirements.Whole(cache);
@@ -35,7 +36,11 @@ public sealed unsafe partial class InformationFlowRoutes
         var measurement = new Measurement(compute, cache);
         var layers = new RouteLayer[c.NumHiddenLayers];
         for (int l = 0; l < layers.Length; l++)
+        {
+            cancellation.ThrowIfCancellationRequested();
             layers[l] = measurement.Of(l);
+        }
+
         return new InformationFlowRoutes(layers);
     }
 
@@ -82,13 +87,15 @@ public sealed unsafe partial class InformationFlowRoutes
             _residuals.Stream(layer + 1, _positions, _rows);
             Pad(_post);
 
-            float[] attention = new float[heads * Tokens * Tokens], residual = new float[Tokens], mlp = new float[Tokens], bypass = new float[Tokens];
+            float[] attention = new float[Requirements.Length((long)heads * Tokens * Tokens, "Contributions")], residual = new float[Tokens], mlp = new float[Tokens], bypass = new float[Tokens];
             for (int h = 0; h < heads; h++)
                 Head(layer, h, attention);
             for (int t = 0; t < Tokens; t++)
                 residual[t] = Proximity.Of(_mid + (nint)t * _width, _pre + (nint)t * _width, 1, _width);
             ShareAttention(attention, residual, heads);
             ShareMlp(mlp, bypass);
+            foreach (float[] shares in new[] { attention, residual, mlp, bypass })
+                Requirements.Finite(shares, $"a contribution in layer {layer}");
             return new RouteLayer(layer, heads, attention, residual, mlp, bypass);
         }
 

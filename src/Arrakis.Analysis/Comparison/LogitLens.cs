@@ -68,6 +68,7 @@ public sealed class LogitLens
         Normalize(compute, new Residuals(compute, cache, 1), position, x);
         compute.Project(x, rows, model.Weights.Unembedding, logits);
 
+        Requirements.Finite(new ReadOnlySpan<float>(logits, checked(rows * v)), "a logit");
         int chosen = token ?? Best(Compute.Row(logits, rows - 1, v), 1)[0];
         var lens = new LogitLensRow[rows];
         for (int b = 0; b < rows; b++)

@@ -41,7 +41,7 @@ internal sealed unsafe class HeadFactors
     private HeadFactors(int heads, int k)
     {
         _k = k;
-        Rows = GC.AllocateUninitializedArray<float>(heads * k * k, pinned: true);
+        Rows = GC.AllocateUninitializedArray<float>(Requirements.Length((long)heads * k * k, "factors"), pinned: true);
         Spectra = GC.AllocateUninitializedArray<double>(heads * k, pinned: true);
     }
 

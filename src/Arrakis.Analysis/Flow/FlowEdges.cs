@@ -10,9 +10,10 @@ internal sealed unsafe class FlowEdges(float* block, int? limit)
     /// <summary>Queries whose edges are computed together, so that keys after them are hardly computed for nothing.</summary>
     public const int BlockQueries = 64;
 
-    private readonly PriorityQueue<FlowEdge, (double Flow, int Age)> _kept = new();
+    private readonly PriorityQueue<FlowEdge, (double Flow, long Age)> _kept = new();
     private readonly Dictionary<(int Layer, int Head), FlowEdge> _strongest = [];
-    private int _count;
+    private readonly List<FlowEdge> _all = [];
+    private long _count;
 
     /// <summary>Where a block's flows are computed.</summary>
     public float* Block { get; } = block;
@@ -50,7 +51,7 @@ internal sealed unsafe class FlowEdges(float* block, int? limit)
     /// <summary>What was kept, strongest first; equal ones by layer, head, query and key.</summary>
     public FlowEdge[] Sorted()
     {
-        FlowEdge[] edges = [.. _kept.UnorderedItems.Select(item => item.Element)];
+        FlowEdge[] edges = limit is null ? [.. _all] : [.. _kept.UnorderedItems.Select(item => item.Element)];
         Array.Sort(edges, static (a, b) =>
         {
             int order = Math.Abs(b.Flow).CompareTo(Math.Abs(a.Flow));
@@ -66,8 +67,14 @@ internal sealed unsafe class FlowEdges(float* block, int? limit)
 
     private void Keep(FlowEdge edge)
     {
+        if (limit is null)
+        {
+            _all.Add(edge);
+            return;
+        }
+
         _kept.Enqueue(edge, (Math.Abs(edge.Flow), -_count++));
-        if (limit is { } most && _kept.Count > most)
+        if (_kept.Count > limit)
             _kept.Dequeue();
     }
 }

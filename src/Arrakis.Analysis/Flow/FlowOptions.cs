@@ -58,7 +58,10 @@ public sealed record FlowOptions
     /// </summary>
     public int? PathBreadth { get; init; }
 
-    /// <summary>What starts at the source instead of its whole residual, [D]: the part of it along a direction, say. Empty for the whole.</summary>
+    /// <summary>
+    /// What starts at the source instead of its whole residual, [D]: the part of it along a direction, say. Empty for the whole. The flows of all sources stay those of
+    /// whole residuals.
+    /// </summary>
     public ReadOnlyMemory<float> SourceVector { get; init; }
 
     /// <summary>Threads and kernels.</summary>

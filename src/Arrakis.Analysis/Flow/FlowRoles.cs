@@ -5,17 +5,35 @@ using Arrakis.Native.Model;
 
 namespace Arrakis.Analysis;
 
-/// <summary>What every head of a layer on a route writes and reads, where its strongest edge ends.</summary>
+/// <summary>What every head on a route writes and reads, at the destination and where its strongest edge ends.</summary>
 internal static unsafe class FlowRoles
 {
     private const double Threshold = 0.8;
 
-    public static FlowHead[] Of(Compute compute, ActivationCache cache, FlowSweeps sweeps, int i, FlowLayer cut, FlowEdges edges)
+    /// <summary>Every head of every layer on the route, the lowest layer first.</summary>
+    public static FlowHead[] Of(Compute compute, ActivationCache cache, FlowSweeps sweeps, FlowLayer[] cuts, FlowEdges edges, CancellationToken cancellation)
+    {
+        LlamaConfig c = compute.Config;
+        int rows = cuts.Select((_, i) => sweeps.Keys(i).Length).Max();
+        float* normed = compute.Take((long)rows * c.HiddenSize), keys = compute.Take((long)rows * c.NumKeyValueHeads * c.HeadDim);
+        var heads = new List<FlowHead>();
+        for (int i = 0; i < cuts.Length; i++)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            heads.AddRange(Of(compute, cache, sweeps, i, cuts[i], edges, normed, keys));
+        }
+
+        return [.. heads];
+    }
+
+    /// <summary>Floats of working memory.</summary>
+    public static long Floats(LlamaConfig c, int rows) => (long)rows * (c.HiddenSize + c.NumKeyValueHeads * c.HeadDim);
+
+    private static FlowHead[] Of(
+        Compute compute, ActivationCache cache, FlowSweeps sweeps, int i, FlowLayer cut, FlowEdges edges, float* normed, float* keys)
     {
         LlamaConfig c = compute.Config;
         int layer = sweeps.From + i, heads = c.NumAttentionHeads, destination = sweeps.Queries(sweeps.Layers - 1).Last;
-        float* normed = compute.Take((long)sweeps.Keys(i).Length * c.HiddenSize);
-        float* keys = compute.Take((long)sweeps.Keys(i).Length * c.NumKeyValueHeads * c.HeadDim);
         LlamaLayer w = compute.Model.Weights.Layers[layer];
         compute.Normed(sweeps.Pre(i), w.AttentionNorm, cache.Flat(HookPoint.Ln1Scale, layer).Slice(sweeps.Keys(i).First, sweeps.Keys(i).Length), normed, sweeps.Keys(i).Length);
         compute.Project(normed, sweeps.Keys(i).Length, w.Key, keys);
@@ -29,7 +47,8 @@ internal static unsafe class FlowRoles
             double q = QueryShare(compute, cache, sweeps, i, h, query, normed);
             (double k, double v) = KeyAndValueShares(compute, cache, sweeps, i, h, query, keys);
             read[h] = Math.Sqrt(q * q + k * k + v * v);
-            found[h] = new FlowHead(layer, h, cut.Heads[h], query, written[h], q, k, v, HeadRoles.None);
+            double atDestination = query == destination ? written[h] : WriteNorm(compute, cache, layer, h, destination);
+            found[h] = new FlowHead(layer, h, cut.Heads[h], atDestination, query, written[h], q, k, v, HeadRoles.None);
         }
 
         Name(found, written, HeadRoles.Writer);
@@ -66,7 +85,7 @@ internal static unsafe class FlowRoles
         int k = c.HeadDim;
         float* part = stackalloc float[k];
         compute.Apply(compute.Model.Weights.Layers[sweeps.From + i].Query, head * k, k, normed + (nint)(query - at.First) * c.HiddenSize, part);
-        return Share(new(part, k), cache.Flat(HookPoint.Q, sweeps.From + i).Slice((query * c.NumAttentionHeads + head) * k, k));
+        return Shares.Of(new(part, k), cache.Flat(HookPoint.Q, sweeps.From + i).Slice((query * c.NumAttentionHeads + head) * k, k));
     }
 
     private static (double Key, double Value) KeyAndValueShares(Compute compute, ActivationCache cache, FlowSweeps sweeps, int i, int head, int query, float* keys)
@@ -82,16 +101,10 @@ internal static unsafe class FlowRoles
         for (int s = at.First; s <= Math.Min(query, at.Last); s++)
         {
             int row = (s - at.First) * heads + g;
-            key += pattern[s] * Share(Compute.Row(keys, row, k), whole.Slice((s * heads + g) * k, k));
+            key += pattern[s] * Shares.Of(Compute.Row(keys, row, k), whole.Slice((s * heads + g) * k, k));
             TensorPrimitives.MultiplyAdd(Compute.Row(sweeps.Values(i), row, k), pattern[s], mixed, mixed);
         }
 
-        return (key, Share(mixed, cache.Flat(HookPoint.Z, layer).Slice((query * c.NumAttentionHeads + head) * k, k)));
-    }
-
-    private static double Share(ReadOnlySpan<float> part, ReadOnlySpan<float> whole)
-    {
-        float norm = TensorPrimitives.SumOfSquares(whole);
-        return norm == 0 ? 0 : TensorPrimitives.Dot(part, whole) / norm;
+        return (key, Shares.Of(mixed, cache.Flat(HookPoint.Z, layer).Slice((query * c.NumAttentionHeads + head) * k, k)));
     }
 }

@@ -5,7 +5,7 @@ using Arrakis.Native;
 namespace Arrakis.Analysis;
 
 /// <summary>The flow from every position to one destination, from a single covector carried down, and whether the parts add up to the whole.</summary>
-/// <param name="Flows">By position, 0 … destination.</param>
+/// <param name="Flows">By position.</param>
 /// <param name="Mlps">By layer, the flow from its MLP's outputs; null where streams go through the MLPs.</param>
 /// <param name="Conservation">Their sum against the whole.</param>
 internal sealed record FlowSources(double[] Flows, double[]? Mlps, FlowConservation Conservation)
@@ -19,7 +19,7 @@ internal sealed record FlowSources(double[] Flows, double[]? Mlps, FlowConservat
         sweeps.Backward(cancellation);
 
         ReadOnlySpan<float> x = cache.Flat(HookPoint.ResidPre, options.From);
-        double[] flows = new double[dst + 1];
+        double[] flows = new double[cache.Tokens];
         for (int t = 0; t <= dst; t++)
             flows[t] = TensorPrimitives.Dot(x.Slice(t * d, d), Compute.Row(sweeps.Covector(0), t, d));
         double[]? mlps = null;

@@ -96,18 +96,19 @@ public enum HeadRoles
     Both = Writer | Reader,
 }
 
-/// <summary>What a head does on a route, looked at where its strongest edge ends.</summary>
+/// <summary>What a head does on a route. Below the last layer a head may write elsewhere than at the destination: it is named by what it does where its strongest edge ends.</summary>
 /// <param name="Layer">Its layer.</param>
 /// <param name="Head">The head.</param>
 /// <param name="Flow">What it carries over all its edges.</param>
+/// <param name="WriteNorm">‖z W_O[h]‖₂ at the destination: all that it writes there, wherever it took it from.</param>
 /// <param name="Query">The position at which its strongest edge ends; the destination where it has none.</param>
-/// <param name="WriteNorm">‖z W_O[h]‖₂ there: all that it writes, wherever it took it from.</param>
+/// <param name="QueryWriteNorm">‖z W_O[h]‖₂ there.</param>
 /// <param name="QShare">The signed share of its query there that comes from the source's share of the stream: ⟨p, q⟩ / ‖q‖².</param>
 /// <param name="KShare">The same for the keys that it looks at from there, weighted by its pattern.</param>
 /// <param name="VShare">The same for what its pattern takes from the values there: the pattern-weighted read share of z.</param>
 /// <param name="Role">By the <see cref="SelectionRule.Share"/> rule at 0.8 within the layer, on the write norms and on √(q² + k² + v²) of the shares.</param>
 public readonly record struct FlowHead(
-    int Layer, int Head, double Flow, int Query, double WriteNorm, double QShare, double KShare, double VShare, HeadRoles Role);
+    int Layer, int Head, double Flow, double WriteNorm, int Query, double QueryWriteNorm, double QShare, double KShare, double VShare, HeadRoles Role);
 
 /// <summary>Whether the parts of a whole add up to it.</summary>
 /// <param name="Sum">The sum of the parts.</param>
@@ -168,7 +169,7 @@ public sealed class FlowTrace
     /// <summary>What every head did, layer by layer.</summary>
     public required IReadOnlyList<FlowHead> Heads { get; init; }
 
-    /// <summary>The flow from every position up to the destination, where it was asked for.</summary>
+    /// <summary>The flow from the whole residual of every position, 0 for those after the destination; where it was asked for. [T]</summary>
     public required IReadOnlyList<double>? Sources { get; init; }
 
     /// <summary>With <see cref="MlpTreatment.Source"/> and all sources: the flow from every layer's MLP outputs, over all positions. [n]</summary>

@@ -39,7 +39,7 @@ public static unsafe class FlowTracer
         int breadth = FlowPathSearch.Breadth(c, options, dst - src + 1);
         int depth = Math.Max(Math.Max(c.HiddenSize, c.IntermediateSize), c.NumAttentionHeads * c.HeadDim);
         long floats = FrozenNetwork.Floats(c, dst + 1) + FlowSweeps.Floats(c, layers, rows) + (options.AllSources ? FlowSweeps.Floats(c, layers, dst + 1) : 0)
-            + FlowPathSearch.Floats(c, breadth) + Residuals.Floats(c, options.AllSources ? dst + 2 : 1) + (FlowEdges.BlockQueries + 4L) * tokens + 16L * c.HiddenSize;
+            + FlowPathSearch.Floats(c, breadth) + Residuals.Floats(c, options.AllSources ? dst + 2 : 1) + FlowRoles.Floats(c, rows) + (FlowEdges.BlockQueries + 4L) * tokens + 16L * c.HiddenSize;
         using Compute compute = Compute.Rent(model, options.Compute, Math.Max(tokens, breadth), depth, floats);
         var network = new FrozenNetwork(compute, cache, throughMlp, dst + 1);
 
@@ -56,8 +56,8 @@ public static unsafe class FlowTracer
         double total = sweeps.Total;
         Requirements.Finite([total], "the flow");
         var edges = new FlowEdges(compute.Take((long)FlowEdges.BlockQueries * tokens), options.Edges);
-        FlowLayer[] cuts = [.. Enumerable.Range(0, layers).Select(i => sweeps.Cut(i, edges))];
-        FlowHead[] heads = [.. Enumerable.Range(0, layers).SelectMany(i => FlowRoles.Of(compute, cache, sweeps, i, cuts[i], edges))];
+        FlowLayer[] cuts = Cuts(sweeps, edges, cancellation);
+        FlowHead[] heads = FlowRoles.Of(compute, cache, sweeps, cuts, edges, cancellation);
         (FlowPath[] paths, bool exhaustive) = Paths(compute, cache, sweeps, throughMlp, breadth, options.Paths, cancellation);
         FlowSources? sources = options.AllSources ? FlowSources.Of(compute, cache, network, options, dst, target, expected, cancellation) : null;
         double error = Math.Max(CutError(cuts, total), sources?.Conservation.Error ?? 0);
@@ -159,10 +159,7 @@ public static unsafe class FlowTracer
             return options.AllSources ? cache.Flat(HookPoint.Logits)[dst * c.VocabSize + token] : 0;
         }
 
-        // In double, so that neither the square nor its reciprocal leaves the range of numbers where the stream itself does not.
-        double square = 0;
-        foreach (float x in standing)
-            square += (double)x * x;
+        double square = Shares.SquaredNorm(standing);
         Requirements.Finite([square], $"the residual stream at position {dst}");
         if (square == 0)
             throw new ArrakisException($"nothing stands at position {dst} before layer {options.From + options.Layers}: there is no share of it; take another destination");
@@ -177,6 +174,18 @@ public static unsafe class FlowTracer
             cache.Flat(HookPoint.ResidPre, options.From).Slice(src * share.Length, share.Length).CopyTo(share);
         else
             options.SourceVector.Span.CopyTo(share);
+    }
+
+    private static FlowLayer[] Cuts(FlowSweeps sweeps, FlowEdges edges, CancellationToken cancellation)
+    {
+        var cuts = new FlowLayer[sweeps.Layers];
+        for (int i = 0; i < cuts.Length; i++)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            cuts[i] = sweeps.Cut(i, edges);
+        }
+
+        return cuts;
     }
 
     private static (FlowPath[] Paths, bool Exhaustive) Paths(

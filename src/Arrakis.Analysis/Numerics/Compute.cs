@@ -61,9 +61,10 @@ internal abstract unsafe class Compute : IDisposable
         ArgumentOutOfRangeException.ThrowIfNegative(options.Threads);
         KernelTier tier = KernelTiers.Resolve(options.Kernels);
         model.Hold();
-        WorkerTeam team = Teams.Rent(options.Threads);
+        WorkerTeam? team = null;
         try
         {
+            team = Teams.Rent(options.Threads);
             Compute compute = tier switch
             {
                 KernelTier.Scalar => new Compute<ScalarKernels>(model, team, tokens, depth, floats),
@@ -77,7 +78,8 @@ internal abstract unsafe class Compute : IDisposable
         }
         catch
         {
-            Teams.Return(team);
+            if (team is not null)
+                Teams.Return(team);
             model.Release();
             throw;
         }

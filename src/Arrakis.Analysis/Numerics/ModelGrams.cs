@@ -78,7 +78,7 @@ internal sealed unsafe class ModelGrams
     {
         LlamaConfig c = compute.Config;
         int heads = Heads(c, projection), k = c.HeadDim, d = c.HiddenSize;
-        float[] grams = GC.AllocateUninitializedArray<float>(heads * k * k, pinned: true);
+        float[] grams = GC.AllocateUninitializedArray<float>(Requirements.Length((long)heads * k * k, "Gram matrices"), pinned: true);
         // Memory of its own: a measure asks for grams in the middle of its work.
         using Compute own = Compute.Rent(compute.Model, compute.Options, k, d, (long)heads * k * d + 16L * Math.Max(d, heads * k));
         float* rows = own.Take((long)heads * k * d);

@@ -74,9 +74,10 @@ public sealed unsafe partial class HeadReads
     /// <param name="head">Which head.</param>
     /// <param name="input">One of q, k and v.</param>
     /// <param name="token">Which position.</param>
+    /// <param name="options">Threads and kernels; null for the defaults.</param>
     /// <returns>[D]; all zero where q, k or v is.</returns>
     /// <exception cref="ArrakisException">There is no such layer, head or position, or the cache lacks a hook point.</exception>
-    public static float[] OverDimensions(LlamaModel model, ActivationCache cache, int layer, int head, HeadInputs input, int token)
+    public static float[] OverDimensions(LlamaModel model, ActivationCache cache, int layer, int head, HeadInputs input, int token, AnalysisOptions? options = null)
     {
         Requirements.Cache(model, cache);
         Requirements.Head(model.Config, layer, head);
@@ -97,7 +98,7 @@ public sealed unsafe partial class HeadReads
         float[] shares = new float[d];
         if (norm == 0)
             return shares;
-        using Compute compute = Compute.Rent(model, null, 1, k, d);
+        using Compute compute = Compute.Rent(model, options, 1, k, d);
         WeightMatrix matrix = ModelGrams.Of(w, s_inputs[i]);
         WeightMatrix rows = matrix with { Data = (nint)matrix.Row(own * k), Rows = k };
         fixed (float* from = whole, to = shares)
@@ -219,9 +220,8 @@ public sealed unsafe partial class HeadReads
                 for (int t = 0; t < tokens; t++)
                 {
                     ReadOnlySpan<float> all = whole.Slice((t * own + h / (heads / own)) * k, k);
-                    float norm = TensorPrimitives.SumOfSquares(all);
                     float along = i < 3 ? alpha[t] : TensorPrimitives.Dot(pattern.Slice((h * tokens + t) * tokens, t + 1), alpha.AsSpan(0, t + 1));
-                    shares[i][h * tokens + t] = norm == 0 ? 0 : along * TensorPrimitives.Dot(w, all) / norm;
+                    shares[i][h * tokens + t] = (float)(along * Numerics.Shares.Of(w, all));
                 }
             }
         }
@@ -259,8 +259,7 @@ public sealed unsafe partial class HeadReads
             for (int g = 0; g < heads; g++)
             {
                 ReadOnlySpan<float> all = whole.Slice((t * heads + g) * k, k);
-                float norm = TensorPrimitives.SumOfSquares(all);
-                float share = norm == 0 ? ofNothing : TensorPrimitives.Dot(Compute.Row(part, t * heads + g, k), all) / norm;
+                float share = (float)Numerics.Shares.Of(Compute.Row(part, t * heads + g, k), all, ofNothing);
                 for (int h = g * group; h < (g + 1) * group; h++)
                     shares[h * tokens + t] = share;
             }

@@ -133,12 +133,12 @@ public sealed class HeadWrites
         for (int t = 0; t < tokens; t++)
         {
             ReadOnlySpan<float> row = Compute.Row(written, t, d);
-            double whole = TensorPrimitives.SumOfSquares(row), sum = 0;
+            double whole = Numerics.Shares.SquaredNorm(row), sum = 0;
             if (whole == 0)
                 continue;
             for (int h = 0; h < heads; h++)
             {
-                double share = TensorPrimitives.Dot<float>(Compute.Row(z, t * heads + h, k), Compute.Row(back, t * heads + h, k)) / whole;
+                double share = Numerics.Shares.Dot(Compute.Row(z, t * heads + h, k), Compute.Row(back, t * heads + h, k)) / whole;
                 shares[h * tokens + t] = (float)share;
                 sum += share;
             }

@@ -58,7 +58,7 @@ internal static partial class FlowView
         foreach (FlowHead head in heads)
         {
             table.Row(
-                false, Invariant($"L{head.Layer}H{head.Head}"), Flow(head.Flow), Role(head.Role) ?? "-", Invariant($"{head.Query}"), Size(head.WriteNorm),
+                false, Invariant($"L{head.Layer}H{head.Head}"), Flow(head.Flow), Role(head.Role) ?? "-", Invariant($"{head.Query}"), Size(head.QueryWriteNorm),
                 Share(head.QShare), Share(head.KShare), Share(head.VShare));
         }
 

@@ -72,6 +72,7 @@ internal static partial class FlowView
         ["flow"] = Json.Number(head.Flow),
         ["query"] = head.Query,
         ["write_norm"] = Json.Number(head.WriteNorm),
+        ["query_write_norm"] = Json.Number(head.QueryWriteNorm),
         ["q_share"] = Json.Number(head.QShare),
         ["k_share"] = Json.Number(head.KShare),
         ["v_share"] = Json.Number(head.VShare),
