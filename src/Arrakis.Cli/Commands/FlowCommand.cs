@@ -46,7 +46,7 @@ internal sealed class FlowCommand : Command
         int[] ids = _input.ReadIds(call, model.Config);
         int src = source.In(ids, "--src"), dst = destination.In(ids, "--dst");
         if (src > dst)
-            throw new ArrakisException($"--src {source} is position {src}, after --dst {destination} at {dst}: a token is only read by those after it; swap them");
+            throw new UsageException($"--src {source} is position {src}, after --dst {destination} at {dst}: a token is only read by those after it; swap them");
         FlowOptions options = Trace(call, model.Config);
         using LlamaSession session = model.CreateSession(Plan(options, model.Config), _input.Session(call));
         session.Forward(ids, _terminal.Cancellation);
