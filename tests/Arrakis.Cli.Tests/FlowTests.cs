@@ -1,6 +1,7 @@
 using System.Globalization;
 using System.Text.Json;
 using Arrakis.Analysis;
+using Arrakis.Cli.Views;
 using Arrakis.Native;
 using Arrakis.Native.Tests.Support;
 
@@ -142,6 +143,19 @@ public sealed class FlowTests
             sums[edge.Int("layer")] += edge.Number("flow");
         for (int layer = 0; layer < 2; layer++)
             Close.To(all.Items("per_layer")[layer].Numbers("heads").Sum(), sums[layer], 1e-5, $"edges of layer {layer}", 1);
+    }
+
+    [Theory]
+    [InlineData(null)]
+    [InlineData(1)]
+    [InlineData(0)]
+    public void The_document_comes_an_edge_at_a_time(int? edges)
+    {
+        FlowTrace trace = Trace(1, 8, new FlowOptions { Edges = edges, AllSources = true });
+        string[] pieces = [.. FlowView.Pieces(trace)];
+        Assert.Equal(FlowView.Document(trace).ToJsonString(), string.Concat(pieces));
+        // Each is a piece of its own, with what divides it from the one before.
+        Assert.Equal(trace.Edges.Count, pieces.Count(piece => piece.TrimStart(',').StartsWith("{\"layer\"", StringComparison.Ordinal)));
     }
 
     [Theory]

@@ -55,7 +55,7 @@ internal sealed class FlowCommand : Command
             return FlowTracer.Trace(model, session.Cache, src, dst, options, _terminal.Cancellation);
         });
         if (call.GetValue(_input.Json))
-            _terminal.Write(FlowView.Document(trace));
+            _terminal.Write(FlowView.Pieces(trace));
         else
             FlowView.Tables(_terminal, trace, ids);
     }

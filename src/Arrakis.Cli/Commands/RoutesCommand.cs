@@ -38,7 +38,7 @@ internal sealed class RoutesCommand : Command
             return (measured, measured.Edges(dst, tau));
         });
         if (call.GetValue(_input.Json))
-            _terminal.Write(RoutesView.Document(routes, edges, dst, tau));
+            _terminal.Write(RoutesView.Pieces(routes, edges, dst, tau));
         else
             RoutesView.Tables(_terminal, routes, edges, dst, tau, ids);
     }
