@@ -29,6 +29,34 @@ internal static class Json
 
     public static JsonArray Array(IEnumerable<JsonNode?> items) => [.. items];
 
+    /// <summary>A document in pieces: the items of its array <paramref name="key"/>, which it holds empty, one at a time.</summary>
+    public static IEnumerable<string> Pieces(JsonObject document, string key, IEnumerable<JsonNode> items)
+    {
+        string before = "{";
+        foreach ((string name, JsonNode? value) in document)
+        {
+            string field = $"{before}{JsonValue.Create(name).ToJsonString()}:";
+            before = ",";
+            if (name != key)
+            {
+                yield return field + (value?.ToJsonString() ?? "null");
+                continue;
+            }
+
+            yield return field + "[";
+            bool isFirst = true;
+            foreach (JsonNode item in items)
+            {
+                yield return (isFirst ? "" : ",") + item.ToJsonString();
+                isFirst = false;
+            }
+
+            yield return "]";
+        }
+
+        yield return "}";
+    }
+
     private static double Finite(double value) =>
         double.IsFinite(value) ? value : throw new ArrakisException($"the result holds {value}: the model's weights or activations hold values that are not finite");
 }

@@ -6,8 +6,9 @@ namespace Arrakis.Cli;
 
 /// <summary>The <c>arrakis</c> command: parses the call, runs it, and turns every failure into one line and an exit code.</summary>
 /// <remarks>
-/// A call is wrong (2) where its own words show it: an option that there is not, a value that no model could make right, two answers to one question. What only the
-/// model, the input or a file shows (a layer past the model, a position past the input, a source after the destination once both are counted) failed (1).
+/// A call is wrong (2) where its own words show it: an option that there is not, a value that no model could make right, two answers to one question; and where its
+/// source comes after its destination, however the two are written. What only the model, the input or a file shows (a layer past the model, a position past the
+/// input) failed (1), and so did what nobody foresaw.
 /// </remarks>
 internal static class Program
 {
@@ -29,14 +30,14 @@ internal static class Program
     /// <summary>One call from its arguments to its exit code.</summary>
     internal static int Run(string[] args, TextWriter output, TextWriter error, CancellationToken cancellation)
     {
-        var terminal = new Terminal(output, error, cancellation);
-        var root = new ArrakisCommand(terminal);
-        ParseResult call = root.Parse(args);
-        if (call.Errors.Count > 0)
-            return Fail(error, WrongCall, Advice(call), null, verbose: false);
-        bool verbose = call.GetValue(root.Verbose);
+        bool verbose = false;
         try
         {
+            var root = new ArrakisCommand(new Terminal(output, error, cancellation));
+            ParseResult call = root.Parse(args);
+            if (call.Errors.Count > 0)
+                return Fail(error, WrongCall, Advice(call), null, verbose);
+            verbose = call.GetValue(root.Verbose);
             return call.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false, Output = output, Error = error });
         }
         catch (OperationCanceledException)
@@ -50,6 +51,10 @@ internal static class Program
         catch (Exception e) when (e is ArrakisException or IOException or UnauthorizedAccessException or OutOfMemoryException)
         {
             return Fail(error, Failed, e.Message, e, verbose);
+        }
+        catch (Exception e)
+        {
+            return Fail(error, Failed, $"{e.GetType().Name}: {e.Message.TrimEnd('.')}: this is a fault of the program; --verbose shows where it is", e, verbose);
         }
     }
 

@@ -1,4 +1,8 @@
+using System.Globalization;
 using System.Text.Json;
+using Arrakis.Analysis;
+using Arrakis.Cli.Views;
+using Arrakis.Native;
 using Arrakis.Native.Tests.Support;
 
 namespace Arrakis.Cli.Tests;
@@ -67,6 +71,35 @@ public sealed class FlowTests
         Close.To(document.Number("total"), document.Items("sources")[2].Number("flow"), 1e-4, "total");
     }
 
+    [Fact]
+    public void Sources_are_those_of_the_library_and_none_lies_after_the_destination()
+    {
+        FlowTrace trace = Trace(1, 4, new FlowOptions { AllSources = true });
+        JsonElement[] sources = GoldenModel.First.Call("flow", "--src", "1", "--dst", "4", "--all-sources").Items("sources");
+        Assert.Equal(Enumerable.Range(0, trace.Sources!.Count), sources.Select(source => source.Int("position")));
+        Assert.Equal(trace.Sources, sources.Select(source => source.Number("flow")));
+        Assert.All(sources.Skip(5), source => Assert.Equal(0, source.Number("flow")));
+        // The tables have a row for every position that can contribute.
+        string[] lines = Called.Text(["flow", "--src", "1", "--dst", "4", "--all-sources", .. GoldenModel.First.Options]).Split('\n');
+        string[] rows = [.. lines.SkipWhile(line => !line.TrimStart().StartsWith("source", StringComparison.Ordinal)).Skip(2).TakeWhile(line => line.Trim().Length > 0)];
+        Assert.Equal(["0", "1", "2", "3", "4"], rows.Select(row => row.Split(' ', StringSplitOptions.RemoveEmptyEntries)[0]));
+    }
+
+    [Fact]
+    public void Tables_write_paths_as_the_library_does()
+    {
+        FlowTrace trace = Trace(1, 8, new FlowOptions { Layers = 3, Paths = 40 });
+        string text = Called.Text(["flow", "--src", "1", "--dst", "8", "--layers", "3", "--paths", "40", .. GoldenModel.First.Options]);
+        string[] lines = [.. text.Split('\n').Select(line => line.Trim())];
+        Assert.Contains(trace.Paths, path => path.Steps.Any(step => step.Mlp));
+        foreach (FlowPath path in trace.Paths)
+        {
+            string flow = string.Create(CultureInfo.InvariantCulture, $"   {path.Flow:+0.000;-0.000}"), route = path.ToString();
+            Assert.EndsWith(flow, route);
+            Assert.Contains(lines, line => line.EndsWith($"%  {route[..^flow.Length]}", StringComparison.Ordinal));
+        }
+    }
+
     [Theory]
     [MemberData(nameof(GoldenModel.Names), MemberType = typeof(GoldenModel))]
     public void Paths(string name)
@@ -113,6 +146,19 @@ public sealed class FlowTests
     }
 
     [Theory]
+    [InlineData(null)]
+    [InlineData(1)]
+    [InlineData(0)]
+    public void The_document_comes_an_edge_at_a_time(int? edges)
+    {
+        FlowTrace trace = Trace(1, 8, new FlowOptions { Edges = edges, AllSources = true });
+        string[] pieces = [.. FlowView.Pieces(trace)];
+        Assert.Equal(FlowView.Document(trace).ToJsonString(), string.Concat(pieces));
+        // Each is a piece of its own, with what divides it from the one before.
+        Assert.Equal(trace.Edges.Count, pieces.Count(piece => piece.TrimStart(',').StartsWith("{\"layer\"", StringComparison.Ordinal)));
+    }
+
+    [Theory]
     [InlineData("-10", "1")]
     [InlineData("token:17", "2")]
     [InlineData("token:5", "1")]
@@ -138,6 +184,15 @@ public sealed class FlowTests
         Assert.Equal(2, GoldenModel.First.Call(call).Int("layers"));
         Assert.Equal(1, GoldenModel.First.Call([.. call, "--from", "2"]).Int("layers"));
         Assert.Equal(2, GoldenModel.First.Call([.. call, "--from", "1", "--target", "token:66"]).Int("layers"));
+    }
+
+    /// <summary>What the library says, run as the command runs it.</summary>
+    private static FlowTrace Trace(int src, int dst, FlowOptions options)
+    {
+        using LlamaModel model = LlamaModel.Load(GoldenModel.First.Folder);
+        using LlamaSession session = model.CreateSession(RecordingPlan.Flow, new SessionOptions { Threads = 1 });
+        session.Forward(GoldenModel.First.Ids);
+        return FlowTracer.Trace(model, session.Cache, src, dst, options with { Compute = new AnalysisOptions { Threads = 1 } });
     }
 
     private static (int? Head, int To) Step(JsonElement step) =>

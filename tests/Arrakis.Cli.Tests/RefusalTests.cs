@@ -1,3 +1,5 @@
+using System.Globalization;
+using System.Text;
 using Arrakis.Native.Tests.Support;
 
 namespace Arrakis.Cli.Tests;
@@ -71,6 +73,16 @@ public sealed class RefusalTests
         Refused(2, says, call.Split(' '));
     }
 
+    /// <summary>A source after its destination is a wrong call however the two are written, though only the input shows where they are.</summary>
+    [Theory]
+    [InlineData("-1", "1", "--src -1 is position 10, after --dst 1 at 1")]
+    [InlineData("5", "-9", "--src 5 is position 5, after --dst -9 at 2")]
+    [InlineData("token:12", "token:5", "--src token:12 is position 10, after --dst token:5 at 1")]
+    [InlineData("token:12", "-2", "--src token:12 is position 10, after --dst -2 at 9")]
+    [InlineData("4", "token:5", "--src 4 is position 4, after --dst token:5 at 1")]
+    public void Sources_after_the_destination(string src, string dst, string says) =>
+        Refused(2, says, ["flow", "--src", src, "--dst", dst, .. GoldenModel.First.Options]);
+
     /// <summary>What only the model, the input or a file shows.</summary>
     [Theory]
     [InlineData("heads write --layer 3", "layer 3 is not in the model: use 0 to 2")]
@@ -82,8 +94,6 @@ public sealed class RefusalTests
     [InlineData("flow --src 0 --dst 11", "--dst is 11, outside the input of 11 tokens: use 0 to 10, or -11 to -1 from the end")]
     [InlineData("flow --src -12 --dst 1", "--src is -12, outside the input")]
     [InlineData("flow --src token:50 --dst 1", "--src is token:50, which is not in the input: name a token that is, or a position")]
-    [InlineData("flow --src -1 --dst 1", "--src -1 is position 10, after --dst 1 at 1")]
-    [InlineData("flow --src token:12 --dst token:5", "--src token:12 is position 10, after --dst token:5 at 1")]
     [InlineData("flow --src 0 --dst 1 --layers 4", "--layers is 4: from layer 0 this model has 3")]
     [InlineData("flow --src 0 --dst 1 --from 3", "--from is 3: this model has layers 0 to 2")]
     [InlineData("flow --src 0 --dst 1 --target token:97", "token id 97 is outside the vocabulary")]
@@ -116,11 +126,40 @@ public sealed class RefusalTests
         Assert.Equal((130, "", ""), (called.Code, called.Output, called.Error));
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public void What_nobody_foresaw_is_one_line_too(bool verbose)
+    {
+        using var output = new BrokenWriter();
+        using var error = new StringWriter(CultureInfo.InvariantCulture);
+        string[] call = ["info", "--model", GoldenModel.First.Folder, "--json"];
+        int code = Program.Run(verbose ? [.. call, "--verbose"] : call, output, error, CancellationToken.None);
+        string[] lines = error.ToString().TrimEnd().Split('\n');
+        Assert.Equal(1, code);
+        Assert.Equal("arrakis: NotSupportedException: out of ink: this is a fault of the program; --verbose shows where it is", lines[0]);
+        Assert.Equal(verbose, lines.Length > 1);
+        Assert.Equal(verbose, error.ToString().Contains(nameof(BrokenWriter), StringComparison.Ordinal));
+    }
+
     [Fact]
     public void An_input_that_makes_no_difference_is_named()
     {
         Called called = Called.With(["heads", "write", "--layer", "0", "--weights-only", .. GoldenModel.First.Options, "--json"]);
         Assert.Equal((0, "arrakis: --weights-only looks at the weights alone: the input is not used\n"), (called.Code, called.Error));
+    }
+
+    [Fact]
+    public void Info_takes_the_options_of_everywhere()
+    {
+        string[] call = ["info", "--model", GoldenModel.First.Folder, "--json"];
+        Called alone = Called.With(call), run = Called.With([.. call, "--threads", "1", "--kernels", "scalar"]);
+        Assert.Equal((0, "", alone.Output), (run.Code, run.Error, run.Output));
+        foreach (string input in new[] { "--ids 1,2,3", "--ids-file nowhere", "--random 3 --seed 1" })
+        {
+            Called given = Called.With([.. call, .. input.Split(' ')]);
+            Assert.Equal((0, "arrakis: info looks at the weights alone: the input is not used\n", alone.Output), (given.Code, given.Error, given.Output));
+        }
     }
 
     private static void Refused(int code, string says, params string[] args)
@@ -134,5 +173,14 @@ public sealed class RefusalTests
             Assert.Contains(says, called.Error);
             Assert.Equal(1, called.Error.Count(c => c == '\n'));
         }
+    }
+
+    private sealed class BrokenWriter : TextWriter
+    {
+        public override Encoding Encoding => Encoding.UTF8;
+
+        public override void Write(char value) => throw new NotSupportedException("out of ink.");
+
+        public override void Write(string? value) => throw new NotSupportedException("out of ink.");
     }
 }

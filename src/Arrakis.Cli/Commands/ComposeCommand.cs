@@ -41,7 +41,7 @@ internal sealed class ComposeCommand : Command
             "composition", progress => HeadComposition.Measure(model, kind, first, last, offset, _input.Analysis(call), progress, _terminal.Cancellation));
         int top = call.GetValue(_top) ?? (json ? scores.Count : TableRows);
         if (json)
-            _terminal.Write(ComposeView.Document(kind, offset, scores, top));
+            _terminal.Write(ComposeView.Pieces(kind, offset, scores, top));
         else
             ComposeView.Tables(_terminal, kind, offset, scores, top);
     }

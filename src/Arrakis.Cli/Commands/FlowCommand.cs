@@ -46,13 +46,16 @@ internal sealed class FlowCommand : Command
         int[] ids = _input.ReadIds(call, model.Config);
         int src = source.In(ids, "--src"), dst = destination.In(ids, "--dst");
         if (src > dst)
-            throw new ArrakisException($"--src {source} is position {src}, after --dst {destination} at {dst}: a token is only read by those after it; swap them");
+            throw new UsageException($"--src {source} is position {src}, after --dst {destination} at {dst}: a token is only read by those after it; swap them");
         FlowOptions options = Trace(call, model.Config);
         using LlamaSession session = model.CreateSession(Plan(options, model.Config), _input.Session(call));
-        session.Forward(ids, _terminal.Cancellation);
-        FlowTrace trace = FlowTracer.Trace(model, session.Cache, src, dst, options, _terminal.Cancellation);
+        FlowTrace trace = _terminal.Work("flow", _ =>
+        {
+            session.Forward(ids, _terminal.Cancellation);
+            return FlowTracer.Trace(model, session.Cache, src, dst, options, _terminal.Cancellation);
+        });
         if (call.GetValue(_input.Json))
-            _terminal.Write(FlowView.Document(trace));
+            _terminal.Write(FlowView.Pieces(trace));
         else
             FlowView.Tables(_terminal, trace, ids);
     }

@@ -46,7 +46,7 @@ internal sealed class HeadsReadCommand : Command
         if (call.GetValue(_weightsOnly))
         {
             _input.WarnIfGiven(call, _terminal, "--weights-only");
-            reads = HeadReads.FromWeights(model, layer, direction, inputs, _input.Analysis(call));
+            reads = _terminal.Work("heads", _ => HeadReads.FromWeights(model, layer, direction, inputs, _input.Analysis(call)));
         }
         else
         {
@@ -55,8 +55,11 @@ internal sealed class HeadsReadCommand : Command
             if (direction.Writer is var (below, _))
                 plan = plan.Union(RecordingPlan.Of(HookPoint.Z).ForLayers(below, below));
             using LlamaSession session = model.CreateSession(plan, _input.Session(call));
-            session.Forward(ids, _terminal.Cancellation);
-            reads = HeadReads.Measure(model, session.Cache, layer, direction, inputs, _input.Analysis(call));
+            reads = _terminal.Work("heads", _ =>
+            {
+                session.Forward(ids, _terminal.Cancellation);
+                return HeadReads.Measure(model, session.Cache, layer, direction, inputs, _input.Analysis(call));
+            });
         }
 
         if (call.GetValue(_input.Json))

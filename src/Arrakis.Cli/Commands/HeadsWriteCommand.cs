@@ -36,14 +36,17 @@ internal sealed class HeadsWriteCommand : Command
         if (call.GetValue(_weightsOnly))
         {
             _input.WarnIfGiven(call, _terminal, "--weights-only");
-            writes = HeadWrites.FromWeights(model, layer, _input.Analysis(call));
+            writes = _terminal.Work("heads", _ => HeadWrites.FromWeights(model, layer, _input.Analysis(call)));
         }
         else
         {
             ids = _input.ReadIds(call, model.Config);
             using LlamaSession session = model.CreateSession(RecordingPlan.Heads.ForLayers(layer, layer), _input.Session(call));
-            session.Forward(ids, _terminal.Cancellation);
-            writes = HeadWrites.Measure(model, session.Cache, layer, _input.Analysis(call));
+            writes = _terminal.Work("heads", _ =>
+            {
+                session.Forward(ids, _terminal.Cancellation);
+                return HeadWrites.Measure(model, session.Cache, layer, _input.Analysis(call));
+            });
         }
 
         if (call.GetValue(_input.Json))

@@ -17,8 +17,7 @@ internal sealed class InfoCommand : Command
         : base("info", "What the model is")
     {
         (_terminal, _input) = (terminal, input);
-        Add(input.Model);
-        Add(input.Json);
+        input.AddTo(this);
         SetAction(Run);
     }
 
@@ -51,6 +50,7 @@ internal sealed class InfoCommand : Command
     private void Run(ParseResult call)
     {
         bool json = call.GetValue(_input.Json);
+        _input.WarnIfGiven(call, _terminal, "info");
         if (call.GetValue(_input.Model) is { } path && OpenVocabulary(path) is { } vocabulary)
         {
             using (vocabulary)

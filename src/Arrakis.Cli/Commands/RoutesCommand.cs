@@ -31,11 +31,14 @@ internal sealed class RoutesCommand : Command
         int[] ids = _input.ReadIds(call, model.Config);
         int dst = call.GetValue(_destination)!.Value.In(ids, "--dst");
         using LlamaSession session = model.CreateSession(RecordingPlan.Flow, _input.Session(call));
-        session.Forward(ids, _terminal.Cancellation);
-        InformationFlowRoutes routes = InformationFlowRoutes.Measure(model, session.Cache, _input.Analysis(call));
-        IReadOnlyList<RouteEdge> edges = routes.Edges(dst, tau);
+        (InformationFlowRoutes routes, IReadOnlyList<RouteEdge> edges) = _terminal.Work("routes", _ =>
+        {
+            session.Forward(ids, _terminal.Cancellation);
+            InformationFlowRoutes measured = InformationFlowRoutes.Measure(model, session.Cache, _input.Analysis(call));
+            return (measured, measured.Edges(dst, tau));
+        });
         if (call.GetValue(_input.Json))
-            _terminal.Write(RoutesView.Document(routes, edges, dst, tau));
+            _terminal.Write(RoutesView.Pieces(routes, edges, dst, tau));
         else
             RoutesView.Tables(_terminal, routes, edges, dst, tau, ids);
     }

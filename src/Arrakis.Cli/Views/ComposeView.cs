@@ -9,12 +9,10 @@ namespace Arrakis.Cli.Views;
 internal static class ComposeView
 {
     /// <summary>The document, a score at a time: a model has hundreds of thousands.</summary>
-    public static IEnumerable<string> Document(CompositionKind kind, int offset, IReadOnlyList<CompositionScore> scores, int top)
+    public static IEnumerable<string> Pieces(CompositionKind kind, int offset, IReadOnlyList<CompositionScore> scores, int top)
     {
-        yield return $"{{\"kind\":\"{Name(kind)}\",\"scores\":[";
-        for (int i = 0; i < Math.Min(top, scores.Count); i++)
-            yield return (i == 0 ? "" : ",") + Score(scores[i]).ToJsonString();
-        yield return Invariant($"],\"offset\":{offset},\"pairs\":{scores.Count}}}");
+        var document = new JsonObject { ["kind"] = Name(kind), ["scores"] = new JsonArray(), ["offset"] = offset, ["pairs"] = scores.Count };
+        return Json.Pieces(document, "scores", scores.Take(top).Select(Score));
     }
 
     public static void Tables(Terminal terminal, CompositionKind kind, int offset, IReadOnlyList<CompositionScore> scores, int top)

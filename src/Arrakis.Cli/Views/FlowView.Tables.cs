@@ -1,4 +1,3 @@
-using System.Text;
 using Arrakis.Analysis;
 using Spectre.Console;
 using static Arrakis.Cli.Figures;
@@ -68,10 +67,10 @@ internal static partial class FlowView
             + "the source sent.");
     }
 
-    /// <summary>What every position contributes, in the order of the input, the weakest together.</summary>
+    /// <summary>What every position up to the destination contributes, in the order of the input, the weakest together.</summary>
     public static void Sources(Terminal terminal, FlowTrace trace, int[] ids, int most)
     {
-        double[] flows = [.. trace.Sources!];
+        double[] flows = [.. trace.Sources!.Take(trace.Destination + 1)];
         HashSet<int> shown = [trace.Source, .. Enumerable.Range(0, flows.Length).Where(t => flows[t] != 0).OrderByDescending(t => Math.Abs(flows[t])).Take(most)];
         double[] mlps = [.. trace.MlpSources ?? []];
         double largest = flows.Concat(mlps).Max(Math.Abs);
@@ -124,20 +123,11 @@ internal static partial class FlowView
     private static double CutError(FlowTrace trace) =>
         trace.PerLayer.Max(layer => Math.Abs(layer.Sum - trace.Total));
 
-    /// <summary>A path as it goes: <c>1 -L0H3-> 2 -L1 MLP-> -L1H5-> 3</c>; where it stays in the stream it says nothing.</summary>
+    /// <summary>A path as it goes, <c>1 -> L0H3 -> 2 -> L1MLP -> L2H5 -> 3</c>: as it says it itself, without the flow at the end, which has a column of its own.</summary>
     private static string Route(FlowPath path)
     {
-        var route = new StringBuilder();
-        route.Append(Invariant($"{path.Steps[0].From}"));
-        foreach (FlowStep step in path.Steps)
-        {
-            if (step.Head is { } head)
-                route.Append(Invariant($" -> L{step.Layer}H{head} -> {step.To}"));
-            if (step.Mlp)
-                route.Append(Invariant($" -> L{step.Layer}MLP"));
-        }
-
-        return route.Length == Invariant($"{path.Steps[0].From}").Length ? $"{route}  (stays in the stream)" : route.ToString();
+        string text = path.ToString(), route = text[..text.LastIndexOf(' ')].TrimEnd();
+        return route.Contains("->", StringComparison.Ordinal) ? route : $"{route}  (stays in the stream)";
     }
 
     private static string Place(int[] ids, int position) => Invariant($"position {position} (id {ids[position]})");

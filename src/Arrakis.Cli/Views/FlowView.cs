@@ -6,7 +6,13 @@ namespace Arrakis.Cli.Views;
 /// <summary>A traced flow.</summary>
 internal static partial class FlowView
 {
-    public static JsonObject Document(FlowTrace trace)
+    /// <summary>The document, all at once: for few edges.</summary>
+    public static JsonObject Document(FlowTrace trace) => Document(trace, trace.Edges.Select(Edge));
+
+    /// <summary>The document, an edge at a time: there may be millions.</summary>
+    public static IEnumerable<string> Pieces(FlowTrace trace) => Json.Pieces(Document(trace, []), "edges", trace.Edges.Select(Edge));
+
+    private static JsonObject Document(FlowTrace trace, IEnumerable<JsonObject> edges)
     {
         var document = new JsonObject
         {
@@ -21,7 +27,7 @@ internal static partial class FlowView
                 ? new JsonObject { ["sum"] = Json.Number(whole.Sum), ["expected"] = Json.Number(whole.Expected) }
                 : null,
             ["per_layer"] = Json.Array(trace.PerLayer.Select(Layer)),
-            ["edges"] = Json.Array(trace.Edges.Select(Edge)),
+            ["edges"] = Json.Array(edges),
             ["paths"] = Json.Array(trace.Paths.Select(Path)),
             ["coverage"] = Json.Number(trace.Coverage),
         };

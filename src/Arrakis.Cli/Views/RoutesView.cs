@@ -11,15 +11,18 @@ internal static class RoutesView
     private const int EdgesPerLayer = 2;
 
     /// <summary>The document, a layer at a time: all of it is T² · H · L numbers.</summary>
-    public static IEnumerable<string> Document(InformationFlowRoutes routes, IReadOnlyList<RouteEdge> edges, int dst, double tau)
+    public static IEnumerable<string> Pieces(InformationFlowRoutes routes, IReadOnlyList<RouteEdge> edges, int dst, double tau)
     {
-        // First of all, because it is finite only where every share is.
-        string error = Json.Number(Math.Max(routes.AttentionError, routes.MlpError)).ToJsonString();
-        yield return Invariant($"{{\"dst\":{dst},\"tau\":{tau:R},\"layers\":[");
-        for (int l = 0; l < routes.Layers.Count; l++)
-            yield return (l == 0 ? "" : ",") + Layer(routes.Layers[l]).ToJsonString();
-        yield return "],\"edges\":" + Json.Array(edges.Select(Edge)).ToJsonString();
-        yield return $",\"error\":{error}}}";
+        var document = new JsonObject
+        {
+            ["dst"] = dst,
+            ["tau"] = Json.Number(tau),
+            ["layers"] = new JsonArray(),
+            ["edges"] = Json.Array(edges.Select(Edge)),
+            // Before any layer is written, because it is finite only where every share is.
+            ["error"] = Json.Number(Math.Max(routes.AttentionError, routes.MlpError)),
+        };
+        return Json.Pieces(document, "layers", routes.Layers.Select(Layer));
     }
 
     public static void Tables(Terminal terminal, InformationFlowRoutes routes, IReadOnlyList<RouteEdge> edges, int dst, double tau, int[] ids)
