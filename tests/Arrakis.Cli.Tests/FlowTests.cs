@@ -173,7 +173,7 @@ public sealed class FlowTests
     {
         JsonElement[] heads = GoldenModel.First.Call("flow", "--src", "1", "--dst", "-1").Items("heads");
         Assert.Equal(2 * GoldenModel.First.Heads, heads.Length);
-        Assert.All(heads, head => head.HasKeys("layer", "head", "flow", "query", "write_norm", "q_share", "k_share", "v_share", "role"));
+        Assert.All(heads, head => head.HasKeys("layer", "head", "flow", "query", "write_norm", "query_write_norm", "q_share", "k_share", "v_share", "role"));
         Assert.Contains(heads, head => head.GetProperty("role").GetString() == "both");
     }
 

@@ -1,5 +1,4 @@
 using System.Diagnostics;
-using Arrakis.Native.Tests.Support;
 
 namespace Arrakis.Cli.Tests;
 
@@ -37,36 +36,6 @@ public sealed class TablesTests
     {
         string[] lines = Called.Text(["heads", "write", "--layer", "0", "--rule", "top", "--threshold", "0.5", .. GoldenModel.First.Options]).Split('\n');
         Assert.Equal(3, lines.Count(line => line.StartsWith("  * ", StringComparison.Ordinal)));
-    }
-
-    /// <summary>Where standard error is a terminal, and only on it; a terminal is what <c>script</c> gives a process. The work is slow enough to be seen at.</summary>
-    [Theory]
-    [InlineData("flow", "flow --src 1 --dst -1")]
-    [InlineData("routes", "routes --dst -1")]
-    [InlineData("heads", "heads write --layer 2")]
-    [InlineData("heads", "heads read --layer 2 --dim 3")]
-    public async Task Long_work_shows_progress_on_a_terminal(string says, string call)
-    {
-        const string Script = "/usr/bin/script";
-        if (!OperatingSystem.IsLinux() || !File.Exists(Script))
-            return;
-        using var folder = new TemporaryFolder();
-        string output = folder.File("output");
-        string[] words = ["dotnet", typeof(Program).Assembly.Location, .. call.Split(' '), "--model", GoldenModel.First.Folder, "--random", "600", "--threads", "1", "--kernels", "scalar"];
-        var start = new ProcessStartInfo(Script) { RedirectStandardInput = true, RedirectStandardOutput = true };
-        foreach (string argument in new[] { "-qec", $"{string.Join(' ', words.Select(word => $"'{word}'"))} > '{output}'", "/dev/null" })
-            start.ArgumentList.Add(argument);
-        start.Environment["TERM"] = "xterm-256color";
-        // Where nobody would watch.
-        start.Environment.Remove("GITHUB_ACTIONS");
-        using Process child = Process.Start(start)!;
-        string shown = await child.StandardOutput.ReadToEndAsync();
-        await child.WaitForExitAsync();
-        Assert.True(child.ExitCode == 0, shown);
-        Assert.Contains(says, shown);
-        string tables = await File.ReadAllTextAsync(output);
-        Assert.NotEqual("", tables);
-        Assert.DoesNotContain('\u001b', tables);
     }
 
     [Theory]

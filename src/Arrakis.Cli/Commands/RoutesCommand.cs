@@ -34,7 +34,7 @@ internal sealed class RoutesCommand : Command
         (InformationFlowRoutes routes, IReadOnlyList<RouteEdge> edges) = _terminal.Work("routes", _ =>
         {
             session.Forward(ids, _terminal.Cancellation);
-            InformationFlowRoutes measured = InformationFlowRoutes.Measure(model, session.Cache, _input.Analysis(call));
+            InformationFlowRoutes measured = InformationFlowRoutes.Measure(model, session.Cache, _input.Analysis(call), _terminal.Cancellation);
             return (measured, measured.Edges(dst, tau));
         });
         if (call.GetValue(_input.Json))
