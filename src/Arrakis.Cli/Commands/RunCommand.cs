@@ -73,18 +73,22 @@ internal sealed class RunCommand : Command
         });
     }
 
-    private RecordingPlan Plan(ParseResult call)
+    /// <summary>A recording's specification; what it does not know is a wrong call.</summary>
+    public static RecordingPlan ParsePlan(string specification)
     {
-        RecordingPlan plan;
         try
         {
-            plan = RecordingPlan.Parse(call.GetValue(_record)!);
+            return RecordingPlan.Parse(specification);
         }
         catch (ArrakisException e)
         {
             throw new UsageException($"--record: {e.Message}");
         }
+    }
 
+    private RecordingPlan Plan(ParseResult call)
+    {
+        RecordingPlan plan = ParsePlan(call.GetValue(_record)!);
         if (call.GetValue(_layers) is var (first, last))
             plan = plan.ForLayers(first, last);
 
