@@ -12,6 +12,8 @@ internal sealed unsafe class Workspace(LlamaConfig config, RecordingLayout layou
     private readonly nint[] _scratch = new nint[HookNames.All.Count];
     private int _tokens;
     private int _keys;
+    private long _measured;
+    private bool _measuring;
 
     /// <summary>The norm's output times its weight, [chunk, D]: what the projections read.</summary>
     public float* Normed { get; private set; }
@@ -33,39 +35,47 @@ internal sealed unsafe class Workspace(LlamaConfig config, RecordingLayout layou
     {
         _tokens = tokens;
         _keys = keys;
-        int d = config.HiddenSize, q = config.NumAttentionHeads * config.HeadDim, kv = config.NumKeyValueHeads * config.HeadDim;
-        ReadOnlySpan<long> sizes = stackalloc long[]
-        {
-            (long)chunk * d, (long)chunk * d, (long)chunk * d, (long)chunk * d, chunk, (long)chunk * q, (long)chunk * q, (long)chunk * kv, (long)chunk * kv,
-            (long)chunk * config.IntermediateSize, (long)chunk * config.IntermediateSize, config.VocabSize, packed, workers * perWorker,
-        };
-        long total = layout.TotalFloats(tokens, keys);
-        foreach (long size in sizes)
-            total += Arena.Footprint(size);
-        arena.Reset(total);
+        // Laid out twice: first to learn the size, then in memory of that size.
+        _measured = layout.TotalFloats(tokens, keys);
+        _measuring = true;
+        Lay(chunk, packed, workers, perWorker);
+        _measuring = false;
+        arena.Reset(_measured);
         for (int slot = 0; slot < _recorded.Length; slot++)
             _recorded[slot] = (nint)arena.Take(layout.Count(slot, tokens, keys));
+        Lay(chunk, packed, workers, perWorker);
+    }
 
-        // Values that are never needed at once share memory; so do a value and what is computed from it in place.
-        Share(sizes[0], HookPoint.ResidPre, HookPoint.ResidPost, HookPoint.Embed);
-        Share(sizes[1], HookPoint.ResidMid);
-        Share(sizes[2], HookPoint.AttnOut, HookPoint.MlpOut);
-        Normed = Share(sizes[3], HookPoint.Ln1Normalized, HookPoint.Ln2Normalized, HookPoint.LnFinalNormalized);
-        Share(sizes[4], HookPoint.Ln1Scale, HookPoint.Ln2Scale, HookPoint.LnFinalScale);
-        Share(sizes[5], HookPoint.Q, HookPoint.RotQ);
-        Share(sizes[6], HookPoint.Z);
-        Share(sizes[7], HookPoint.K);
-        Share(sizes[8], HookPoint.V);
-        Share(sizes[9], HookPoint.MlpPre);
-        Share(sizes[10], HookPoint.MlpPreLinear, HookPoint.MlpPost);
-        LastLogits = Share(sizes[11]);
-        Packed = Share(sizes[12]);
-        Workers = new WorkerScratch(Share(sizes[13]), (nint)perWorker);
+    // Values that are never needed at once share memory; so do a value and what is computed from it in place.
+    private void Lay(int chunk, long packed, int workers, long perWorker)
+    {
+        long d = (long)chunk * config.HiddenSize, f = (long)chunk * config.IntermediateSize;
+        long q = (long)chunk * config.NumAttentionHeads * config.HeadDim, kv = (long)chunk * config.NumKeyValueHeads * config.HeadDim;
+        Share(d, HookPoint.ResidPre, HookPoint.ResidPost, HookPoint.Embed);
+        Share(d, HookPoint.ResidMid);
+        Share(d, HookPoint.AttnOut, HookPoint.MlpOut);
+        Normed = Share(d, HookPoint.Ln1Normalized, HookPoint.Ln2Normalized, HookPoint.LnFinalNormalized);
+        Share(chunk, HookPoint.Ln1Scale, HookPoint.Ln2Scale, HookPoint.LnFinalScale);
+        Share(q, HookPoint.Q, HookPoint.RotQ);
+        Share(q, HookPoint.Z);
+        Share(kv, HookPoint.K);
+        Share(kv, HookPoint.V);
+        Share(f, HookPoint.MlpPre);
+        Share(f, HookPoint.MlpPreLinear, HookPoint.MlpPost);
+        LastLogits = Share(config.VocabSize);
+        Packed = Share(packed);
+        Workers = new WorkerScratch(Share(workers * perWorker), (nint)perWorker);
     }
 
     // No params: not even a build for debugging allocates here.
     private float* Share(long size, HookPoint? a = null, HookPoint? b = null, HookPoint? c = null)
     {
+        if (_measuring)
+        {
+            _measured += Arena.Footprint(size);
+            return null;
+        }
+
         float* run = arena.Take(size);
         if (a is { } first)
             _scratch[(int)first] = (nint)run;
