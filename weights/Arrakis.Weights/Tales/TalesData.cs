@@ -1,0 +1,156 @@
+using System.Globalization;
+using System.Runtime.InteropServices;
+using System.Text.Json;
+using System.Text.Json.Nodes;
+
+namespace Arrakis.Weights.Tales;
+
+/// <summary>
+/// <c>tales-data</c>: writes what the tales model is trained on and measured with. The bytes depend on the seed alone.
+/// Rows are <see cref="RowLength"/> tokens: one long recitation, or documents one after the other, the last cut where the row ends.
+/// </summary>
+internal static class TalesData
+{
+    /// <summary>The context of the model, and one more to predict.</summary>
+    public const int RowLength = 129;
+
+    /// <summary>Marks a token that training does not ask for: nothing foretells a random word that is said for the first time.</summary>
+    private const int Unasked = 0x8000;
+
+    /// <summary>Writes everything into a folder.</summary>
+    public static void Write(string folder, ulong seed, int rows)
+    {
+        Directory.CreateDirectory(folder);
+        var vocabulary = new Vocabulary();
+        var pairs = new Pairs(seed);
+
+        var random = new SeededRandom(seed, 1);
+        WriteTokens(Path.Combine(folder, "train.bin"), Rows(rows, vocabulary, random, pairs, heldOut: false));
+        var unseen = new SeededRandom(seed, 2);
+        ushort[] tales = TaleRows(600, vocabulary, unseen, pairs);
+        WriteTokens(Path.Combine(folder, "heldout.bin"), tales);
+        WriteText(Path.Combine(folder, "gifts.json"), Gifts(1000, vocabulary, seed, pairs));
+        WriteText(Path.Combine(folder, "tokenizer.json"), TokenizerJson(vocabulary));
+        Console.WriteLine(string.Create(
+            CultureInfo.InvariantCulture,
+            $"{vocabulary.Tokens.Count} tokens; {rows} training rows; {pairs.HeldOut.Count} held-out pairs; the choices of held-out tales cost {unseen.Nats / tales.Count(id => id > Vocabulary.Begin):F4} nats a token"));
+    }
+
+    /// <summary>Prompts that end before the name of who gets the gift; giver and receiver never met in training.</summary>
+    public static string Gifts(int count, Vocabulary vocabulary, ulong seed, Pairs pairs)
+    {
+        var writer = new TaleWriter(new SeededRandom(seed, 3), pairs, heldOut: true);
+        var prompts = new JsonArray();
+        for (int i = 0; i < count; i++)
+        {
+            (List<string> prompt, string receiver, string giver, string? stranger) = writer.GiftPrompt();
+            prompts.Add((JsonNode)new JsonObject
+            {
+                ["ids"] = new JsonArray([Vocabulary.Begin, .. prompt.Select(word => (JsonNode)vocabulary[word])]),
+                ["answer"] = vocabulary[receiver],
+                ["other"] = vocabulary[giver],
+                ["stranger"] = stranger is null ? null : vocabulary[stranger],
+                ["text"] = string.Join(' ', prompt),
+            });
+        }
+
+        return prompts.ToJsonString();
+    }
+
+    /// <summary>A tokenizer that Hugging Face's library reads: words and single punctuation marks, and <c>&lt;s&gt;</c> before them.</summary>
+    public static string TokenizerJson(Vocabulary vocabulary)
+    {
+        static JsonObject Template(string kind, string id, int type) => new() { [kind] = new JsonObject { ["id"] = id, ["type_id"] = type } };
+        var special = new JsonArray();
+        var words = new JsonObject();
+        for (int id = 0; id < vocabulary.Tokens.Count; id++)
+        {
+            words[vocabulary.Tokens[id]] = id;
+            if (id > Vocabulary.End)
+                continue;
+            special.Add((JsonNode)new JsonObject
+            {
+                ["id"] = id, ["content"] = vocabulary.Tokens[id], ["single_word"] = false, ["lstrip"] = false, ["rstrip"] = false, ["normalized"] = false, ["special"] = true,
+            });
+        }
+
+        var json = new JsonObject
+        {
+            ["version"] = "1.0",
+            ["truncation"] = null,
+            ["padding"] = null,
+            ["added_tokens"] = special,
+            ["normalizer"] = null,
+            ["pre_tokenizer"] = new JsonObject
+            {
+                ["type"] = "Sequence",
+                ["pretokenizers"] = new JsonArray(
+                    new JsonObject { ["type"] = "WhitespaceSplit" },
+                    new JsonObject { ["type"] = "Punctuation", ["behavior"] = "Isolated" }),
+            },
+            ["post_processor"] = new JsonObject
+            {
+                ["type"] = "TemplateProcessing",
+                ["single"] = new JsonArray(Template("SpecialToken", "<s>", 0), Template("Sequence", "A", 0)),
+                ["pair"] = new JsonArray(Template("SpecialToken", "<s>", 0), Template("Sequence", "A", 0), Template("Sequence", "B", 1)),
+                ["special_tokens"] = new JsonObject
+                {
+                    ["<s>"] = new JsonObject { ["id"] = "<s>", ["ids"] = new JsonArray(Vocabulary.Begin), ["tokens"] = new JsonArray("<s>") },
+                },
+            },
+            ["decoder"] = null,
+            ["model"] = new JsonObject { ["type"] = "WordLevel", ["vocab"] = words, ["unk_token"] = "<unk>" },
+        };
+        return json.ToJsonString(new JsonSerializerOptions { WriteIndented = true, Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping }) + "\n";
+    }
+
+    private static ushort[] Rows(int count, Vocabulary vocabulary, SeededRandom random, Pairs pairs, bool heldOut)
+    {
+        var writer = new TaleWriter(random, pairs, heldOut);
+        var tokens = new List<ushort>(count * RowLength);
+        for (int row = 0; row < count; row++)
+        {
+            int end = (row + 1) * RowLength;
+            bool recite = random.Below(100) < 35;
+            // Short recitations first: a short one repeats more often, and teaches sooner to look back.
+            int longest = 8 + (int)Math.Min(56, 56L * row / (count * 4L / 10));
+            while (tokens.Count < end)
+            {
+                int kind = random.Below(100);
+                (List<string> document, int unasked) = recite ? writer.Repetition(3 + random.Below(longest - 2), RowLength - 1)
+                    : kind < 50 ? (writer.Tale(), 0)
+                    : kind < 85 ? (writer.ShortTale(), 0)
+                    : writer.Recital(30);
+                if (!recite)
+                    document.Add("</s>");
+                tokens.Add(Vocabulary.Begin);
+                tokens.AddRange(document.Take(end - tokens.Count).Select((word, i) => (ushort)(vocabulary[word] | (i < unasked ? Unasked : 0))));
+            }
+        }
+
+        return [.. tokens];
+    }
+
+    /// <summary>Whole tales of unseen pairs, one after the other.</summary>
+    private static ushort[] TaleRows(int count, Vocabulary vocabulary, SeededRandom random, Pairs pairs)
+    {
+        var writer = new TaleWriter(random, pairs, heldOut: true);
+        var tokens = new List<ushort>();
+        for (int i = 0; i < count; i++)
+        {
+            List<string> tale;
+            do
+            {
+                tale = writer.Tale();
+            }
+            while (tale.Count > RowLength - 2);
+            tokens.AddRange([Vocabulary.Begin, .. tale.Select(word => (ushort)vocabulary[word]), Vocabulary.End]);
+        }
+
+        return [.. tokens];
+    }
+
+    private static void WriteTokens(string path, ushort[] tokens) => File.WriteAllBytes(path, MemoryMarshal.AsBytes<ushort>(tokens));
+
+    private static void WriteText(string path, string text) => File.WriteAllText(path, text);
+}
