@@ -12,8 +12,8 @@ import torch.nn.functional as F
 
 CONFIG = {
     "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu", "attention_bias": False, "mlp_bias": False,
-    "hidden_size": 128, "intermediate_size": 400, "num_hidden_layers": 4, "num_attention_heads": 8, "num_key_value_heads": 4, "head_dim": 16,
-    "max_position_embeddings": 128, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": True,
+    "hidden_size": 128, "intermediate_size": 352, "num_hidden_layers": 4, "num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 32,
+    "max_position_embeddings": 128, "rms_norm_eps": 1e-5, "rope_theta": 500.0, "tie_word_embeddings": True,
     "bos_token_id": 1, "eos_token_id": 2, "initializer_range": 0.06, "torch_dtype": "bfloat16", "use_cache": True,
 }
 
@@ -33,12 +33,14 @@ def shapes(c):
 
 
 def initialize(c):
-    """Normal, wider than usual because the model is narrow; what writes into the residual stream is smaller by the number of writes."""
+    """Normal, wider than usual because the model is narrow; what writes into the residual stream is smaller by the number of writes.
+    Words begin with something in common, from which heads that look by place alone can make their queries and keys."""
     w, wide = {}, c["initializer_range"]
     for name, shape in shapes(c).items():
         std = wide / math.sqrt(2 * c["num_hidden_layers"]) if name.endswith(("o_proj.weight", "down_proj.weight")) else wide
-        w[name] = (torch.ones(shape) if len(shape) == 1 else torch.randn(shape) * std).requires_grad_()
-    return w
+        w[name] = torch.ones(shape) if len(shape) == 1 else torch.randn(shape) * std
+    w["model.embed_tokens.weight"] += torch.randn(c["hidden_size"]) * wide
+    return {name: tensor.requires_grad_() for name, tensor in w.items()}
 
 
 def rotary(c, tokens):
@@ -92,14 +94,14 @@ def measure(w, c, held_out, gifts, words):
     """Held-out loss, right receivers among unseen pairs, and repeated random words: quick looks while training. Arrakis.Weights measures the model."""
     loss = loss_of(w, c, held_out[:48]).item()
     right = 0
-    for g in gifts[:150]:
+    for g in gifts:
         right += forward(w, c, torch.tensor([g["ids"]]))[0, -1].argmax().item() == g["answer"]
     hits = []
     for row in words:
         period = int(row[0])
         guess = forward(w, c, row[None, 1:])[0].argmax(-1)
         hits.append((guess[period + 1:-1] == row[period + 3:]).float().mean().item())
-    return {"heldout_loss": round(loss, 4), "gift_accuracy": round(right / 150, 4), "induction_accuracy": round(sum(hits) / len(hits), 4)}
+    return {"heldout_loss": round(loss, 4), "gift_accuracy": round(right / len(gifts), 4), "induction_accuracy": round(sum(hits) / len(hits), 4)}
 
 
 def random_words(c, count):
@@ -158,7 +160,7 @@ def train(args):
     length = c["max_position_embeddings"] + 1
     rows = np.fromfile(os.path.join(args.data, "train.bin"), "<u2").reshape(-1, length)
     held_out = pad_documents(np.fromfile(os.path.join(args.data, "heldout.bin"), "<u2"), length)
-    gifts, words = json.load(open(os.path.join(args.data, "gifts.json"))), random_words(c, 40)
+    gifts, words = json.load(open(os.path.join(args.data, "prompts.json")))["gifts"], random_words(c, 40)
     assert args.steps * args.batch <= len(rows), f"{args.steps} steps of {args.batch} rows need more than the {len(rows)} rows there are"
     torch.manual_seed(args.seed)
     w = initialize(c)
@@ -193,7 +195,7 @@ def check(args):
     """The logits of the last position of every prompt, {"ids": [...]}, for a comparison with another engine."""
     w, c = load(args.out)
     with torch.no_grad():
-        print(json.dumps([{"ids": p["ids"], "logits": forward(w, c, torch.tensor([p["ids"]]))[0, -1].tolist()} for p in json.load(open(args.check))[:args.prompts]]))
+        print(json.dumps([{"ids": p["ids"], "logits": forward(w, c, torch.tensor([p["ids"]]))[0, -1].tolist()} for p in json.load(open(args.check))["gifts"][:args.prompts]]))
 
 
 if __name__ == "__main__":

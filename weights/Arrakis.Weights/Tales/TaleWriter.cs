@@ -49,15 +49,32 @@ internal sealed class TaleWriter(SeededRandom random, Pairs pairs, bool heldOut)
         return (tale, _bound[r], _bound[s], tale.Contains(stranger) ? stranger : null);
     }
 
-    /// <summary>Random words of the whole vocabulary, all different, said over and over until the length is reached; and how many come before the first again.</summary>
-    public (List<string> Text, int Random) Repetition(int period, int length)
+    /// <summary>Random words of the whole vocabulary, all different, said over and over until the length is reached; and which of them nothing foretells.</summary>
+    public (List<string> Text, HashSet<int> Random) Repetition(int period, int length)
     {
         string[] words = RandomWords(period);
-        return ([.. Enumerable.Range(0, length).Select(i => words[i % period])], period);
+        return ([.. Enumerable.Range(0, length).Select(i => words[i % period])], [.. Enumerable.Range(0, period)]);
     }
 
-    /// <summary>Random words said two or three times, with something around them; and how many words come before the first again.</summary>
-    public (List<string> Text, int Random) Recital(int most)
+    /// <summary>A few random words said twice, then a few others, and so on until the length is reached: short echoes teach to look back by place.</summary>
+    public (List<string> Text, HashSet<int> Random) Echoes(int period, int length)
+    {
+        string[] words = RandomWords((length / (2 * period)) * period + period);
+        var text = new List<string>();
+        var unasked = new HashSet<int>();
+        for (int i = 0; i < length; i++)
+        {
+            (int group, int at) = Math.DivRem(i, 2 * period);
+            if (at < period)
+                unasked.Add(i);
+            text.Add(words[(group * period) + (at % period)]);
+        }
+
+        return (text, unasked);
+    }
+
+    /// <summary>Random words said two or three times, with something around them; and which of them nothing foretells.</summary>
+    public (List<string> Text, HashSet<int> Random) Recital(int most)
     {
         var text = new List<string>();
         if (random.Chance(50))
@@ -68,7 +85,7 @@ internal sealed class TaleWriter(SeededRandom random, Pairs pairs, bool heldOut)
         int times = 2 + random.Below(2);
         for (int i = 0; i < times; i++)
             text.AddRange([.. words, .. between]);
-        return (text, before);
+        return (text, [.. Enumerable.Range(0, before)]);
     }
 
     private List<string> Before()

@@ -29,32 +29,11 @@ internal static class TalesData
         var unseen = new SeededRandom(seed, 2);
         ushort[] tales = TaleRows(600, vocabulary, unseen, pairs);
         WriteTokens(Path.Combine(folder, "heldout.bin"), tales);
-        WriteText(Path.Combine(folder, "gifts.json"), Gifts(1000, vocabulary, seed, pairs));
+        WriteText(Path.Combine(folder, "prompts.json"), TestPrompts.Write(vocabulary, seed, pairs));
         WriteText(Path.Combine(folder, "tokenizer.json"), TokenizerJson(vocabulary));
         Console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
             $"{vocabulary.Tokens.Count} tokens; {rows} training rows; {pairs.HeldOut.Count} held-out pairs; the choices of held-out tales cost {unseen.Nats / tales.Count(id => id > Vocabulary.Begin):F4} nats a token"));
-    }
-
-    /// <summary>Prompts that end before the name of who gets the gift; giver and receiver never met in training.</summary>
-    public static string Gifts(int count, Vocabulary vocabulary, ulong seed, Pairs pairs)
-    {
-        var writer = new TaleWriter(new SeededRandom(seed, 3), pairs, heldOut: true);
-        var prompts = new JsonArray();
-        for (int i = 0; i < count; i++)
-        {
-            (List<string> prompt, string receiver, string giver, string? stranger) = writer.GiftPrompt();
-            prompts.Add((JsonNode)new JsonObject
-            {
-                ["ids"] = new JsonArray([Vocabulary.Begin, .. prompt.Select(word => (JsonNode)vocabulary[word])]),
-                ["answer"] = vocabulary[receiver],
-                ["other"] = vocabulary[giver],
-                ["stranger"] = stranger is null ? null : vocabulary[stranger],
-                ["text"] = string.Join(' ', prompt),
-            });
-        }
-
-        return prompts.ToJsonString();
     }
 
     /// <summary>A tokenizer that Hugging Face's library reads: words and single punctuation marks, and <c>&lt;s&gt;</c> before them.</summary>
@@ -111,20 +90,22 @@ internal static class TalesData
         for (int row = 0; row < count; row++)
         {
             int end = (row + 1) * RowLength;
-            bool recite = random.Below(100) < 35;
+            int kindOfRow = random.Below(100);
+            bool echo = kindOfRow < 10, recite = kindOfRow < 40;
             // Short recitations first: a short one repeats more often, and teaches sooner to look back.
             int longest = 8 + (int)Math.Min(56, 56L * row / (count * 4L / 10));
             while (tokens.Count < end)
             {
                 int kind = random.Below(100);
-                (List<string> document, int unasked) = recite ? writer.Repetition(3 + random.Below(longest - 2), RowLength - 1)
-                    : kind < 50 ? (writer.Tale(), 0)
-                    : kind < 85 ? (writer.ShortTale(), 0)
+                (List<string> document, HashSet<int> unasked) = echo ? writer.Echoes(2 + random.Below(3), RowLength - 1)
+                    : recite ? writer.Repetition(3 + random.Below(longest - 2), RowLength - 1)
+                    : kind < 50 ? (writer.Tale(), [])
+                    : kind < 85 ? (writer.ShortTale(), [])
                     : writer.Recital(30);
                 if (!recite)
                     document.Add("</s>");
                 tokens.Add(Vocabulary.Begin);
-                tokens.AddRange(document.Take(end - tokens.Count).Select((word, i) => (ushort)(vocabulary[word] | (i < unasked ? Unasked : 0))));
+                tokens.AddRange(document.Take(end - tokens.Count).Select((word, i) => (ushort)(vocabulary[word] | (unasked.Contains(i) ? Unasked : 0))));
             }
         }
 
