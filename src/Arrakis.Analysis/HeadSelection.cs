@@ -1,3 +1,4 @@
+using System.Globalization;
 using Arrakis.Native;
 
 namespace Arrakis.Analysis;
@@ -35,7 +36,7 @@ public static class HeadSelection
     public static int[] Select(ReadOnlySpan<double> strengths, double threshold = 0.8, SelectionRule rule = SelectionRule.Share)
     {
         if (!(threshold > 0 && threshold <= 1))
-            throw new ArrakisException($"the threshold is {threshold}: use a number above 0, up to 1");
+            throw new ArrakisException(string.Create(CultureInfo.InvariantCulture, $"the threshold is {threshold}: use a number above 0, up to 1"));
         int[] order = Order(strengths);
         switch (rule)
         {
@@ -59,10 +60,7 @@ public static class HeadSelection
     public static int[] Order(ReadOnlySpan<double> strengths)
     {
         for (int head = 0; head < strengths.Length; head++)
-        {
-            if (!double.IsFinite(strengths[head]))
-                throw new ArrakisException($"the strength of head {head} is {strengths[head]}: the model's weights or activations hold values that are not finite");
-        }
+            Requirements.Finite(strengths.Slice(head, 1), $"the strength of head {head}");
 
         double[] values = strengths.ToArray();
         int[] order = [.. Enumerable.Range(0, values.Length)];

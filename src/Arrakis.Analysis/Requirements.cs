@@ -1,3 +1,4 @@
+using System.Globalization;
 using Arrakis.Native;
 
 namespace Arrakis.Analysis;
@@ -37,10 +38,50 @@ internal static class Requirements
             throw new ArrakisException($"the cache continues a sequence after {cache.Past} tokens: run the whole sequence with Forward");
     }
 
+    /// <summary>Refuses a result that is not a number, or infinite: it tells nothing, and would hide in whatever is made of it.</summary>
+    public static void Finite(ReadOnlySpan<double> results, string what)
+    {
+        foreach (double result in results)
+        {
+            if (!double.IsFinite(result))
+                throw NotFinite(result, what);
+        }
+    }
+
+    /// <inheritdoc cref="Finite(ReadOnlySpan{double}, string)"/>
+    public static void Finite(ReadOnlySpan<float> results, string what)
+    {
+        foreach (float result in results)
+        {
+            if (!float.IsFinite(result))
+                throw NotFinite(result, what);
+        }
+    }
+
+    private static ArrakisException NotFinite(double result, string what) => new(string.Create(
+        CultureInfo.InvariantCulture, $"{what} is {result}: the model's weights or activations hold values that are not finite"));
+
     public static void Layer(LlamaConfig config, int layer)
     {
         if ((uint)layer >= (uint)config.NumHiddenLayers)
             throw new ArrakisException($"layer {layer} is not in the model: use 0 to {config.NumHiddenLayers - 1}");
+    }
+
+    public static void Layers(LlamaConfig config, int first, int last)
+    {
+        Layer(config, first);
+        Layer(config, last);
+        if (first > last)
+            throw new ArrakisException($"layers {first} to {last} run backwards: name the lower one first");
+    }
+
+    /// <summary>Refuses a pair of heads of which the first does not come before the second.</summary>
+    public static void Below(LlamaConfig config, (int Layer, int Head) from, (int Layer, int Head) to)
+    {
+        Head(config, from.Layer, from.Head);
+        Head(config, to.Layer, to.Head);
+        if (from.Layer >= to.Layer)
+            throw new ArrakisException($"head {from.Layer}.{from.Head} is not below head {to.Layer}.{to.Head}: what it writes is not in the stream that the other reads");
     }
 
     public static void Head(LlamaConfig config, int layer, int head)

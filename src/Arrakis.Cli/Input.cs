@@ -1,66 +1,72 @@
 using System.CommandLine;
 using System.Globalization;
+using Arrakis.Analysis;
 using Arrakis.Native;
 
 namespace Arrakis.Cli;
 
 /// <summary>The options that say which model and which tokens, and how to run; shared by every command that runs one.</summary>
-internal static class Input
+internal sealed class Input
 {
-    public static readonly Option<string?> Model = new("--model") { Description = "A folder with config.json and safetensors, a .gguf file, or a llama2.c .bin file" };
-    public static readonly Option<string?> Ids = new("--ids") { Description = "Token ids, as 1,2,3" };
-    public static readonly Option<string?> IdsFile = new("--ids-file") { Description = "A file of token ids, separated by commas or white space" };
-    public static readonly Option<int?> Random = new("--random") { Description = "This many random token ids" };
-    public static readonly Option<int> Seed = new("--seed") { Description = "The seed of random choices" };
-    public static readonly Option<int> Threads = new("--threads") { Description = "Threads; all cores if left out" };
-    public static readonly Option<string> Kernels = new("--kernels") { Description = "auto, scalar, vector, avx2 or avx512", DefaultValueFactory = _ => "auto" };
-    public static readonly Option<bool> Json = new("--json") { Description = "One JSON document on standard output" };
+    public Option<string?> Model { get; } = new("--model") { Description = "A folder with config.json and safetensors, a .gguf file, a llama2.c .bin file, or a bundled model's name", HelpName = "PATH" };
 
-    // Until the project ships weights of its own, a model is made on the spot.
-    private static readonly LlamaConfig s_small = new()
-    {
-        HiddenSize = 64,
-        IntermediateSize = 172,
-        NumHiddenLayers = 4,
-        NumAttentionHeads = 8,
-        NumKeyValueHeads = 4,
-        HeadDim = 8,
-        VocabSize = 512,
-        TieWordEmbeddings = true,
-    };
+    public Option<string?> Ids { get; } = new("--ids") { Description = "Token ids, as 1,2,3", HelpName = "LIST" };
 
-    public static LlamaModel OpenModel(ParseResult call)
+    public Option<string?> IdsFile { get; } = new("--ids-file") { Description = "A file of token ids, separated by commas or white space", HelpName = "FILE" };
+
+    public Option<int?> Random { get; } = OptionOf.OptionalInteger("--random", "This many random token ids", least: 1);
+
+    public Option<int> Seed { get; } = OptionOf.Integer("--seed", "The seed of random choices", standard: 0, least: int.MinValue);
+
+    public Option<int> Threads { get; } = OptionOf.Integer("--threads", "Threads; 0 for all cores", standard: 0);
+
+    public Option<KernelTier?> Kernels { get; } = OptionOf.Choice(
+        "--kernels", "Which instructions",
+        ("auto", KernelTier.Auto), ("scalar", KernelTier.Scalar), ("vector", KernelTier.Vector), ("avx2", KernelTier.Avx2), ("avx512", KernelTier.Avx512));
+
+    public Option<bool> Json { get; } = new("--json") { Description = "One JSON document on standard output" };
+
+    /// <summary>Gives a command all of them.</summary>
+    public void AddTo(Command command)
     {
-        if (call.GetValue(Model) is { } path)
-            return LlamaModel.Load(path);
-        Console.Error.WriteLine("arrakis: no --model: running a small random model made on the spot (4 layers, 8 heads, vocabulary 512)");
-        return LlamaModel.CreateRandom(s_small, seed: 1);
+        foreach (Option option in new Option[] { Model, Ids, IdsFile, Random, Seed, Threads, Kernels, Json })
+            command.Add(option);
     }
 
-    public static SessionOptions Session(ParseResult call)
+    /// <summary>Whether any input is given.</summary>
+    public bool IsGiven(ParseResult call) => call.GetValue(Ids) is not null || call.GetValue(IdsFile) is not null || call.GetValue(Random) is not null;
+
+    /// <summary>Says that the input makes no difference, where one is given.</summary>
+    public void WarnIfGiven(ParseResult call, Terminal terminal, string because)
     {
-        int threads = call.GetValue(Threads);
-        if (threads < 0)
-            throw new UsageException($"--threads is {threads}: use 1 or more");
-        if (!KernelTiers.TryParse(call.GetValue(Kernels)!, out KernelTier tier))
-            throw new UsageException($"--kernels is '{call.GetValue(Kernels)}': use auto, scalar, vector, avx2 or avx512");
-        return new SessionOptions { Threads = threads, Kernels = tier };
+        if (IsGiven(call))
+            terminal.Warn($"{because} looks at the weights alone: the input is not used");
     }
 
-    public static int[] ReadIds(ParseResult call, LlamaConfig config)
+    public LlamaModel OpenModel(ParseResult call) => Bundled.Open(call.GetValue(Model));
+
+    public SessionOptions Session(ParseResult call) => new() { Threads = call.GetValue(Threads), Kernels = call.GetValue(Kernels) ?? KernelTier.Auto };
+
+    public AnalysisOptions Analysis(ParseResult call) => new() { Threads = call.GetValue(Threads), Kernels = call.GetValue(Kernels) ?? KernelTier.Auto };
+
+    public int[] ReadIds(ParseResult call, LlamaConfig config)
     {
-        int given = (call.GetValue(Ids) is null ? 0 : 1) + (call.GetValue(IdsFile) is null ? 0 : 1) + (call.GetValue(Random) is null ? 0 : 1);
-        if (given > 1)
-            throw new UsageException("several inputs: give one of --ids, --ids-file and --random");
-        if (call.GetValue(Ids) is { } list)
-            return Parse(list, "--ids");
-        if (call.GetValue(IdsFile) is { } file)
-            return Parse(ReadFile(file), file);
-        int count = call.GetValue(Random) ?? 0;
-        if (count < 1 || count > config.MaxPositionEmbeddings)
-            throw new UsageException(given == 0 ? "no input: give --ids 1,2,3, --ids-file FILE or --random N" : $"--random is {count}: use 1 to {config.MaxPositionEmbeddings}");
+        string? list = call.GetValue(Ids), file = call.GetValue(IdsFile);
+        int? count = call.GetValue(Random);
+        if ((list is null ? 0 : 1) + (file is null ? 0 : 1) + (count is null ? 0 : 1) != 1)
+        {
+            throw new UsageException(
+                IsGiven(call) ? "several inputs: give one of --ids, --ids-file and --random" : "no input: give --ids 1,2,3, --ids-file FILE or --random N");
+        }
+
+        if (list is not null)
+            return Parse(list, fault => new UsageException($"--ids {fault}: use token ids such as 1,2,3"));
+        if (file is not null)
+            return Parse(ReadFile(file), fault => new ArrakisException($"{file} {fault}: a file of ids holds whole numbers, separated by commas or white space"));
+        if (count > config.MaxPositionEmbeddings)
+            throw new ArrakisException($"--random is {count}: this model has room for {config.MaxPositionEmbeddings} tokens");
         var random = new Random(call.GetValue(Seed));
-        return [.. Enumerable.Range(0, count).Select(_ => random.Next(config.VocabSize))];
+        return [.. Enumerable.Range(0, count!.Value).Select(_ => random.Next(config.VocabSize))];
     }
 
     private static string ReadFile(string path)
@@ -75,14 +81,16 @@ internal static class Input
         }
     }
 
-    private static int[] Parse(string list, string origin)
+    private static int[] Parse(string list, Func<string, Exception> refusal)
     {
         string[] parts = list.Split([',', ' ', '\t', '\r', '\n'], StringSplitOptions.RemoveEmptyEntries);
-        var ids = new int[parts.Length];
+        if (parts.Length == 0)
+            throw refusal("holds no token id");
+        int[] ids = new int[parts.Length];
         for (int i = 0; i < parts.Length; i++)
         {
             if (!int.TryParse(parts[i], NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out ids[i]))
-                throw new UsageException($"{origin}: '{parts[i]}' is not a token id");
+                throw refusal($"holds '{parts[i]}'");
         }
 
         return ids;

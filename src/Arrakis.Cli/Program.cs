@@ -1,9 +1,14 @@
 using System.CommandLine;
+using Arrakis.Cli.Commands;
 using Arrakis.Native;
 
 namespace Arrakis.Cli;
 
 /// <summary>The <c>arrakis</c> command: parses the call, runs it, and turns every failure into one line and an exit code.</summary>
+/// <remarks>
+/// A call is wrong (2) where its own words show it: an option that there is not, a value that no model could make right, two answers to one question. What only the
+/// model, the input or a file shows (a layer past the model, a position past the input, a source after the destination once both are counted) failed (1).
+/// </remarks>
 internal static class Program
 {
     private const int Failed = 1;
@@ -18,14 +23,21 @@ internal static class Program
             e.Cancel = true;
             cancellation.Cancel();
         };
+        return Run(args, Console.Out, Console.Error, cancellation.Token);
+    }
 
-        ParseResult call = Commands.Root(cancellation.Token).Parse(args);
+    /// <summary>One call from its arguments to its exit code.</summary>
+    internal static int Run(string[] args, TextWriter output, TextWriter error, CancellationToken cancellation)
+    {
+        var terminal = new Terminal(output, error, cancellation);
+        var root = new ArrakisCommand(terminal);
+        ParseResult call = root.Parse(args);
         if (call.Errors.Count > 0)
-            return Fail(WrongCall, call.Errors[0].Message, null, verbose: false);
-        bool verbose = call.GetValue(Commands.Verbose);
+            return Fail(error, WrongCall, Advice(call), null, verbose: false);
+        bool verbose = call.GetValue(root.Verbose);
         try
         {
-            return call.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false });
+            return call.Invoke(new InvocationConfiguration { EnableDefaultExceptionHandler = false, Output = output, Error = error });
         }
         catch (OperationCanceledException)
         {
@@ -33,19 +45,31 @@ internal static class Program
         }
         catch (UsageException e)
         {
-            return Fail(WrongCall, e.Message, e, verbose);
+            return Fail(error, WrongCall, e.Message, e, verbose);
         }
         catch (Exception e) when (e is ArrakisException or IOException or UnauthorizedAccessException or OutOfMemoryException)
         {
-            return Fail(Failed, e.Message, e, verbose);
+            return Fail(error, Failed, e.Message, e, verbose);
         }
     }
 
-    private static int Fail(int code, string message, Exception? e, bool verbose)
+    /// <summary>What is wrong with the call; the parser's own messages do not say what to do.</summary>
+    private static string Advice(ParseResult call)
     {
-        Console.Error.WriteLine($"arrakis: {message.ReplaceLineEndings(" ")}");
+        string message = call.Errors[0].Message;
+        if (message.StartsWith("--", StringComparison.Ordinal))
+            return message;
+        string command = "";
+        for (Command? at = call.CommandResult.Command; at is not null and not RootCommand; at = at.Parents.OfType<Command>().FirstOrDefault())
+            command = $" {at.Name}{command}";
+        return $"{message.TrimEnd('.')}: see arrakis{command} --help";
+    }
+
+    private static int Fail(TextWriter error, int code, string message, Exception? e, bool verbose)
+    {
+        error.WriteLine($"arrakis: {message.ReplaceLineEndings(" ")}");
         if (verbose && e is not null)
-            Console.Error.WriteLine(e);
+            error.WriteLine(e);
         return code;
     }
 }

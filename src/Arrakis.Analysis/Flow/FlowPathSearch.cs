@@ -43,8 +43,18 @@ internal sealed unsafe class FlowPathSearch
 
     private int D => _compute.Config.HiddenSize;
 
-    /// <summary>As many beginnings as fit in 16 MB, and no fewer than a few hundred.</summary>
-    public static int DefaultBreadth(LlamaConfig c) => (int)Math.Clamp((4L << 20) / Floats(c, 1), 256, 16384);
+    /// <summary>
+    /// How many beginnings to keep: as many as asked for, or as fit in 16 MB and no fewer than a few hundred; but no more than there are paths, which at every layer
+    /// stay or move with a head, and go through an MLP or past it.
+    /// </summary>
+    public static int Breadth(LlamaConfig c, FlowOptions options, int positions)
+    {
+        if (options.Paths == 0)
+            return 0;
+        double choices = (1 + (double)c.NumAttentionHeads * positions) * (options.Mlp == MlpTreatment.Frozen ? 2 : 1);
+        int wanted = Math.Max(options.Paths, options.PathBreadth ?? (int)Math.Clamp((4L << 20) / Floats(c, 1), 256, 16384));
+        return (int)Math.Min(wanted, Math.Pow(choices, options.Layers));
+    }
 
     /// <summary>Floats of a search.</summary>
     public static long Floats(LlamaConfig c, int breadth) =>

@@ -116,7 +116,7 @@ public readonly record struct FlowHead(
 public readonly record struct FlowConservation(double Sum, double Expected, double Scale)
 {
     /// <summary>|Sum − Expected| / Scale: rounding, and nothing else.</summary>
-    public double Error => Math.Abs(Sum - Expected) / Scale;
+    public double Error => Sum == Expected ? 0 : Math.Abs(Sum - Expected) / Scale;
 }
 
 /// <summary>

@@ -11,6 +11,9 @@ namespace Arrakis.Analysis;
 /// </summary>
 public static unsafe class FlowTracer
 {
+    // Every beginning of a path that a search keeps has a stream of its own in memory.
+    internal const int MostPaths = 1 << 16;
+
     /// <summary>Traces the flow from the residual stream at <paramref name="src"/> to <paramref name="dst"/>.</summary>
     /// <param name="model">The model.</param>
     /// <param name="cache">
@@ -33,7 +36,7 @@ public static unsafe class FlowTracer
         LlamaConfig c = model.Config;
         bool throughMlp = options.Mlp == MlpTreatment.Frozen;
         int tokens = cache.Tokens, layers = options.Layers, rows = options.AllSources ? dst + 1 : dst - src + 1;
-        int breadth = options.Paths == 0 ? 0 : Math.Max(options.Paths, options.PathBreadth ?? FlowPathSearch.DefaultBreadth(c));
+        int breadth = FlowPathSearch.Breadth(c, options, dst - src + 1);
         int depth = Math.Max(Math.Max(c.HiddenSize, c.IntermediateSize), c.NumAttentionHeads * c.HeadDim);
         long floats = FrozenNetwork.Floats(c, dst + 1) + FlowSweeps.Floats(c, layers, rows) + (options.AllSources ? FlowSweeps.Floats(c, layers, dst + 1) : 0)
             + FlowPathSearch.Floats(c, breadth) + Residuals.Floats(c, options.AllSources ? dst + 2 : 1) + (FlowEdges.BlockQueries + 4L) * tokens + 16L * c.HiddenSize;
@@ -51,13 +54,14 @@ public static unsafe class FlowTracer
         sweeps.Backward(cancellation);
 
         double total = sweeps.Total;
-        if (!double.IsFinite(total))
-            throw new ArrakisException($"the flow is {total}: the model's weights or activations hold values that are not finite");
+        Requirements.Finite([total], "the flow");
         var edges = new FlowEdges(compute.Take((long)FlowEdges.BlockQueries * tokens), options.Edges);
         FlowLayer[] cuts = [.. Enumerable.Range(0, layers).Select(i => sweeps.Cut(i, edges))];
         FlowHead[] heads = [.. Enumerable.Range(0, layers).SelectMany(i => FlowRoles.Of(compute, cache, sweeps, i, cuts[i], edges))];
         (FlowPath[] paths, bool exhaustive) = Paths(compute, cache, sweeps, throughMlp, breadth, options.Paths, cancellation);
         FlowSources? sources = options.AllSources ? FlowSources.Of(compute, cache, network, options, dst, target, expected, cancellation) : null;
+        double error = Math.Max(CutError(cuts, total), sources?.Conservation.Error ?? 0);
+        Requirements.Finite([error], "a part of the flow");
         return new FlowTrace
         {
             Source = src,
@@ -76,7 +80,7 @@ public static unsafe class FlowTracer
             Sources = sources?.Flows,
             MlpSources = sources?.Mlps,
             Conservation = sources?.Conservation,
-            ConservationError = Math.Max(CutError(cuts, total), sources?.Conservation.Error ?? 0),
+            ConservationError = error,
         };
     }
 
@@ -92,19 +96,28 @@ public static unsafe class FlowTracer
         Requirements.Position(cache, dst, "destination");
         if (src > dst)
             throw new ArrakisException($"source {src} comes after destination {dst}: a token is only read by those after it; swap them");
-        if (options.Paths < 0 || options.Edges < 0 || options.PathBreadth < 1)
-            throw new ArrakisException("the number of paths and edges, and the breadth of the search, are not negative: use 0 for none");
+        if (options.Paths is < 0 or > MostPaths)
+            throw new ArrakisException($"{options.Paths} paths cannot be listed: use 0 to {MostPaths}");
+        if (options.Edges < 0)
+            throw new ArrakisException($"{options.Edges} edges cannot be listed: use 0 or more");
+        if (options.PathBreadth is < 1 or > MostPaths)
+            throw new ArrakisException($"a search cannot keep {options.PathBreadth} beginnings of paths: use 1 to {MostPaths}");
         if (!options.SourceVector.IsEmpty && options.SourceVector.Length != c.HiddenSize)
             throw new ArrakisException($"the source vector has {options.SourceVector.Length} numbers: this model's residual stream has {c.HiddenSize}");
+        if (!options.SourceVector.IsEmpty && !TensorPrimitives.IsFiniteAll(options.SourceVector.Span))
+            throw new ArrakisException("the source vector holds what is not a finite number: a flow needs finite numbers to start from");
         if (options.Target.TokenId is { } token)
         {
             Requirements.Token(c, token);
             if (options.From + options.Layers != c.NumHiddenLayers)
                 throw new ArrakisException($"a logit is only reached from the last layer: trace {c.NumHiddenLayers - options.From} layers, or take the residual as the target");
-            Requirements.Recorded(cache, "heads", 0, HookPoint.LnFinalScale);
         }
 
-        string specification = options.Mlp == MlpTreatment.Frozen ? "flow" : "heads";
+        // What an MLP writes, or passes on, is in none of what 'heads' records.
+        bool needsStream = NeedsStream(cache, options), mlps = options.Mlp == MlpTreatment.Frozen || options.AllSources;
+        string specification = mlps || (needsStream && options.From + options.Layers == c.NumHiddenLayers) ? "flow" : "heads";
+        if (options.Target.TokenId is not null)
+            Requirements.Recorded(cache, specification, 0, HookPoint.LnFinalScale);
         for (int layer = options.From; layer < options.From + options.Layers; layer++)
         {
             Requirements.Recorded(
@@ -115,15 +128,25 @@ public static unsafe class FlowTracer
                 Residuals.RequireMlpOut(cache, layer);
         }
 
-        Residuals.RequireStream(c, cache, options.From + options.Layers);
+        if (needsStream)
+            Residuals.RequireStream(c, cache, options.From + options.Layers);
     }
 
-    /// <summary>The covector g, and what all sources add up to.</summary>
+    // A logit's covector needs no stream; what stands there is only asked for as the sum of all sources.
+    private static bool NeedsStream(ActivationCache cache, FlowOptions options) =>
+        options.Target.TokenId is null || (options.AllSources && !cache.Contains(HookPoint.Logits));
+
+    /// <summary>The covector g, and what all sources add up to, where they are asked for.</summary>
     private static double Target(Compute compute, ActivationCache cache, int dst, FlowOptions options, Span<float> standing, Span<float> g)
     {
         LlamaConfig c = compute.Config;
-        fixed (float* to = standing)
-            new Residuals(compute, cache, 1).Stream(options.From + options.Layers, [dst], to);
+        bool needsStream = NeedsStream(cache, options);
+        if (needsStream)
+        {
+            fixed (float* to = standing)
+                new Residuals(compute, cache, 1).Stream(options.From + options.Layers, [dst], to);
+        }
+
         if (options.Target.TokenId is { } token)
         {
             LlamaWeights w = compute.Model.Weights;
@@ -131,13 +154,20 @@ public static unsafe class FlowTracer
                 compute.Widen(w.Unembedding, token, 1, to);
             TensorPrimitives.Multiply(g, w.FinalNorm, g);
             TensorPrimitives.Divide(g, cache.Flat(HookPoint.LnFinalScale)[dst], g);
-            return cache.Contains(HookPoint.Logits) ? cache.Flat(HookPoint.Logits)[dst * c.VocabSize + token] : TensorPrimitives.Dot<float>(g, standing);
+            if (needsStream)
+                return TensorPrimitives.Dot<float>(g, standing);
+            return options.AllSources ? cache.Flat(HookPoint.Logits)[dst * c.VocabSize + token] : 0;
         }
 
-        double square = TensorPrimitives.SumOfSquares<float>(standing);
-        if (!(square > 0))
-            throw new ArrakisException($"nothing stands at position {dst} before layer {options.From + options.Layers}: there is no share of it");
-        TensorPrimitives.Multiply(standing, (float)(1 / square), g);
+        // In double, so that neither the square nor its reciprocal leaves the range of numbers where the stream itself does not.
+        double square = 0;
+        foreach (float x in standing)
+            square += (double)x * x;
+        Requirements.Finite([square], $"the residual stream at position {dst}");
+        if (square == 0)
+            throw new ArrakisException($"nothing stands at position {dst} before layer {options.From + options.Layers}: there is no share of it; take another destination");
+        for (int i = 0; i < g.Length; i++)
+            g[i] = (float)(standing[i] / square);
         return 1;
     }
 

@@ -6,7 +6,7 @@ using Arrakis.Native.Weights;
 namespace Arrakis.Analysis.Numerics;
 
 /// <summary>The products of one tier.</summary>
-internal sealed unsafe class Compute<TKernels>(LlamaModel model, WorkerTeam team, int tokens, int depth, long floats) : Compute(
+internal sealed unsafe partial class Compute<TKernels>(LlamaModel model, WorkerTeam team, int tokens, int depth, long floats) : Compute(
     model, team, tokens, floats, MatrixProduct<TKernels>.PackedLength(tokens, depth), WorkerFloats(model.Config, tokens))
     where TKernels : struct, IKernels
 {
@@ -42,7 +42,7 @@ internal sealed unsafe class Compute<TKernels>(LlamaModel model, WorkerTeam team
     public override void Widen(in WeightMatrix w, int first, int rows, float* to)
     {
         for (int r = 0; r < rows; r++)
-            TKernels.Widen(w.Type, w.Row(first + r), w.Columns, to + (nint)r * w.Columns);
+            TKernels.Widen(w.Type, w.Row(first + r) + w.Type.RowBytes(w.FirstColumn), w.Columns, to + (nint)r * w.Columns);
     }
 
     public override void Transpose(float* from, nint fromStride, int rows, int columns, float* to, nint toStride) =>
@@ -55,7 +55,8 @@ internal sealed unsafe class Compute<TKernels>(LlamaModel model, WorkerTeam team
             TKernels.SiluMultiply(gate, x, y, (int)Math.Min(Run, length));
     }
 
-    // What a product needs; or a tile of rows of a pattern and the tile that they make; or a panel of one head's vectors, a tile, and a row of sums.
+    // What a product needs; or a tile of rows of a pattern and the tile that they make; or a panel of one head's vectors (or a tile of sums, which is less), a tile,
+    // a row of sums, and a head's matrix of whole tile rows.
     private static long WorkerFloats(LlamaConfig c, int tokens)
     {
         int across = TKernels.Lanes * TKernels.TileVectors;
@@ -191,15 +192,7 @@ internal sealed unsafe class Compute<TKernels>(LlamaModel model, WorkerTeam team
             for (int i = 0; i < k; i++)
                 new Span<float>(panel + (nint)i * width + tokens, width - tokens).Clear();
             new Span<float>(sums, width).Clear();
-            float* gram = job._grams + (nint)head * k * k;
-            if (k % TKernels.TileRows != 0)
-            {
-                // A tile reads whole rows of M: those past the end are zeros of our own.
-                new Span<float>(padded, RoundUp(k, TKernels.TileRows) * k).Clear();
-                new ReadOnlySpan<float>(gram, k * k).CopyTo(new Span<float>(padded, k * k));
-                gram = padded;
-            }
-
+            float* gram = Padded(job._grams + (nint)head * k * k, k, padded);
             for (int r = 0; r < k; r += TKernels.TileRows)
             {
                 TKernels.Tile(width / TKernels.Lanes, k, gram + (nint)r * k, k, panel, width, tile, accumulate: false);

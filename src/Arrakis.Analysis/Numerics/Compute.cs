@@ -101,6 +101,9 @@ internal abstract unsafe class Compute : IDisposable
         Model.Release();
     }
 
+    /// <summary>Work of a measure's own, shared among the threads.</summary>
+    public void Run<TJob>(in TJob job, int items) where TJob : unmanaged, IJob<TJob> => Team.Run(job, items);
+
     /// <summary>y = x Wᵀ for every product: x [tokens, W's columns], y [tokens, W's rows]; where a product is transposed, y = x W.</summary>
     public abstract void Multiply(float* x, nint xStride, int tokens, int depth, ReadOnlySpan<Product> products);
 
@@ -125,11 +128,26 @@ internal abstract unsafe class Compute : IDisposable
     /// <param name="forms">[heads, tokens].</param>
     public abstract void QuadraticForms(float* x, nint xStride, int tokens, int heads, float* grams, float* forms);
 
+    /// <summary>
+    /// squares[p, j] = Σ_r (Σ_i F[p, r, i] B[p / heads, i, j])²: how long each column of a block becomes behind each of the factors that share the block.
+    /// </summary>
+    /// <param name="factors">F [blocks · heads, K, K].</param>
+    /// <param name="heads">Factors of one block.</param>
+    /// <param name="b">B [blocks, K, columns], rows <paramref name="bStride"/> apart; may be read up to a tile past its columns.</param>
+    /// <param name="bStride">Floats from one row to the next, within a block and from its last to the next block's first.</param>
+    /// <param name="blocks">How many blocks.</param>
+    /// <param name="columns">Columns of each.</param>
+    /// <param name="squares">[blocks · heads, columns].</param>
+    public abstract void SquaredColumns(float* factors, int heads, float* b, nint bStride, int blocks, int columns, float* squares);
+
     /// <summary>y[r] = Σ_k W[r, k] x[k] for rows <paramref name="first"/> … of W.</summary>
     public abstract void Apply(in WeightMatrix w, int first, int rows, float* x, float* y);
 
-    /// <summary>Stored rows as floats, [rows, columns].</summary>
+    /// <summary>Stored rows as floats, [rows, columns]; of a slice, whole blocks.</summary>
     public abstract void Widen(in WeightMatrix w, int first, int rows, float* to);
+
+    /// <summary>Stored rows as floats with a norm's weight folded in: to[r] = W[first + r] ∘ γ, γ [columns] pinned.</summary>
+    public abstract void WidenFolded(in WeightMatrix w, int first, int rows, float[] gamma, float* to);
 
     /// <summary>to[j, i] = from[i, j] for i below rows and j below columns.</summary>
     public abstract void Transpose(float* from, nint fromStride, int rows, int columns, float* to, nint toStride);
@@ -137,16 +155,17 @@ internal abstract unsafe class Compute : IDisposable
     /// <summary>y = SiLU(gate) ∘ x. y may be x.</summary>
     public abstract void SiluMultiply(float* gate, float* x, float* y, nint length);
 
-    /// <summary>A matrix turned around, as floats: [columns, rows].</summary>
+    /// <summary>A matrix, or a slice of its columns, turned around, as floats: [columns, rows].</summary>
     public void WidenTransposed(in WeightMatrix w, float* to)
     {
         const int Rows = 16;
-        float* widened = Take((long)Rows * w.Columns);
+        WeightMatrix blocks = w.WholeBlocks();
+        float* widened = Take((long)Rows * blocks.Columns), own = widened + (w.FirstColumn - blocks.FirstColumn);
         for (int r = 0; r < w.Rows; r += Rows)
         {
             int rows = Math.Min(Rows, w.Rows - r);
-            Widen(w, r, rows, widened);
-            Transpose(widened, w.Columns, rows, w.Columns, to + r, w.Rows);
+            Widen(blocks, r, rows, widened);
+            Transpose(own, blocks.Columns, rows, w.Columns, to + r, w.Rows);
         }
     }
 

@@ -57,12 +57,7 @@ internal sealed unsafe class ModelGrams
         }
 
         WeightMatrix matrix = Of(w, projection);
-        compute.Widen(matrix, 0, matrix.Rows, rows);
-        for (int r = 0; r < matrix.Rows; r++)
-        {
-            Span<float> row = Compute.Row(rows, r, matrix.Columns);
-            TensorPrimitives.Multiply(row, w.AttentionNorm, row);
-        }
+        compute.WidenFolded(matrix, 0, matrix.Rows, w.AttentionNorm, rows);
     }
 
     public static WeightMatrix Of(LlamaLayer layer, Projection projection) => projection switch

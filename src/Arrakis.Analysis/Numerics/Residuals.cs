@@ -1,6 +1,5 @@
 using System.Numerics.Tensors;
 using Arrakis.Native;
-using Arrakis.Native.Kernels;
 using Arrakis.Native.Model;
 
 namespace Arrakis.Analysis.Numerics;
@@ -142,8 +141,7 @@ internal sealed unsafe class Residuals
         Gather(HookPoint.MlpPre, layer, positions, _gate);
         _compute.Normed(mid, w.MlpNorm, new ReadOnlySpan<float>(_scale, rows), to, rows);
         _compute.Project(to, rows, w.Up, _up);
-        for (int t = 0; t < rows; t++)
-            RowOperations.SiluMultiply(_gate + (nint)t * f, _up + (nint)t * f, _up + (nint)t * f, f);
+        _compute.SiluMultiply(_gate, _up, _up, (nint)rows * f);
         _compute.Project(_up, rows, w.Down, to);
     }
 

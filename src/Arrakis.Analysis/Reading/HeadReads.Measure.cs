@@ -9,6 +9,9 @@ namespace Arrakis.Analysis;
 public sealed unsafe partial class HeadReads
 {
     private static readonly Projection[] s_inputs = [Projection.Query, Projection.Key, Projection.Value];
+    // Each costs three projections, which the shares of a line do without.
+    private const int IdentityTokens = 16;
+
     private static readonly HookPoint[] s_hooks = [HookPoint.Q, HookPoint.K, HookPoint.V];
 
     /// <summary>Measures what was read in a run.</summary>
@@ -44,6 +47,8 @@ public sealed unsafe partial class HeadReads
             LineShares(cache, layer, direction.Resolve(model), lines, shares);
         else
             WriteShares(compute, cache, layer, direction.Writer.Value, normed, read, shares);
+        foreach (float[] share in shares)
+            Requirements.Finite(share, "a read share");
         double error = IdentityError(compute, cache, layer, normed, read);
         return new HeadReads(layer, direction, inputs, tokens, weights, shares, error);
     }
@@ -100,6 +105,7 @@ public sealed unsafe partial class HeadReads
         TensorPrimitives.Multiply(shares, w.AttentionNorm, shares);
         TensorPrimitives.Multiply(shares, cache.Flat(HookPoint.ResidPre, layer).Slice(token * d, d), shares);
         TensorPrimitives.Divide(shares, norm * cache.Flat(HookPoint.Ln1Scale, layer)[token], shares);
+        Requirements.Finite(shares, "a read share");
         return shares;
     }
 
@@ -160,6 +166,8 @@ public sealed unsafe partial class HeadReads
                     : Weighted(compute, gram, read + (nint)h * k, (nint)heads * k, weighted);
                 weights[i].AsSpan(h * group, group).Fill(Math.Sqrt(Math.Max(0, square)) / norm);
             }
+
+            Requirements.Finite(weights[i], "a read weight");
         }
 
         return weights;
@@ -174,6 +182,7 @@ public sealed unsafe partial class HeadReads
         ModelGrams grams = ModelGrams.Of(compute.Model);
         float[] gram = grams.Get(compute, writer.Layer, Projection.Value).AsSpan(writer.Head / c.HeadsPerKeyValueHead * size, size).ToArray();
         double norm = Math.Sqrt(ModelGrams.SquaredNorm(gram, grams.Get(compute, writer.Layer, Projection.Output).AsSpan(writer.Head * size, size)));
+        Requirements.Finite([norm], $"the write of head {writer.Layer}.{writer.Head}");
         return norm > 0 ? (gram, norm) : throw new ArrakisException($"head {writer.Layer}.{writer.Head} writes nothing: its write is no direction");
     }
 
@@ -263,15 +272,16 @@ public sealed unsafe partial class HeadReads
     {
         LlamaConfig c = compute.Config;
         LlamaLayer w = compute.Model.Weights.Layers[layer];
-        int tokens = cache.Tokens;
+        int tokens = Math.Min(cache.Tokens, IdentityTokens), first = cache.Tokens - tokens, d = c.HiddenSize;
         double error = 0;
         float[] shares = new float[c.NumAttentionHeads * tokens];
         fixed (float* x = cache.Flat(HookPoint.ResidPre, layer))
-            compute.Normed(x, w.AttentionNorm, cache.Flat(HookPoint.Ln1Scale, layer), normed, tokens);
+            compute.Normed(x + (nint)first * d, w.AttentionNorm, cache.Flat(HookPoint.Ln1Scale, layer)[first..], normed, tokens);
         for (int i = 0; i < 3; i++)
         {
+            int heads = ModelGrams.Heads(c, s_inputs[i]);
             compute.Project(normed, tokens, ModelGrams.Of(w, s_inputs[i]), read);
-            SharesOf(read, cache.Flat(s_hooks[i], layer), tokens, c, ModelGrams.Heads(c, s_inputs[i]), shares, ofNothing: 1);
+            SharesOf(read, cache.Flat(s_hooks[i], layer)[(first * heads * c.HeadDim)..], tokens, c, heads, shares, ofNothing: 1);
             foreach (float share in shares)
                 error = Math.Max(error, Math.Abs(share - 1));
         }

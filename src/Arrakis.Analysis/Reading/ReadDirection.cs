@@ -93,7 +93,7 @@ public sealed class ReadDirection
         foreach (float x in vector)
         {
             if (!float.IsFinite(x))
-                throw new ArrakisException($"{name} holds {x}: a direction needs finite numbers");
+                throw new ArrakisException(Invariant($"{name} holds {x}: a direction needs finite numbers"));
             sum += (double)x * x;
         }
 

@@ -86,6 +86,8 @@ public sealed class HeadWrites
             double error = Shares(compute, cache, layer, z, shares);
             for (int h = 0; h < heads; h++)
                 strengths[h] = Mean(norms.AsSpan(h * tokens, tokens));
+            Requirements.Finite(strengths, "a write norm");
+            Requirements.Finite(shares, "a write share");
             return new HeadWrites(layer, tokens, norms, shares, strengths, ComputeOvNorms(compute, layer), error);
         }
     }
@@ -110,6 +112,7 @@ public sealed class HeadWrites
         double[] norms = new double[c.NumAttentionHeads];
         for (int h = 0; h < norms.Length; h++)
             norms[h] = Math.Sqrt(ModelGrams.SquaredNorm(value.AsSpan(h / c.HeadsPerKeyValueHead * size, size), output.AsSpan(h * size, size)));
+        Requirements.Finite(norms, "an OV norm");
         return norms;
     }
 
@@ -131,15 +134,16 @@ public sealed class HeadWrites
         {
             ReadOnlySpan<float> row = Compute.Row(written, t, d);
             double whole = TensorPrimitives.SumOfSquares(row), sum = 0;
-            for (int h = 0; h < heads && whole > 0; h++)
+            if (whole == 0)
+                continue;
+            for (int h = 0; h < heads; h++)
             {
                 double share = TensorPrimitives.Dot<float>(Compute.Row(z, t * heads + h, k), Compute.Row(back, t * heads + h, k)) / whole;
                 shares[h * tokens + t] = (float)share;
                 sum += share;
             }
 
-            if (whole > 0)
-                error = Math.Max(error, Math.Abs(sum - 1));
+            error = Math.Max(error, Math.Abs(sum - 1));
         }
 
         return error;

@@ -47,13 +47,16 @@ public sealed class LlamaModel : IDisposable
     /// Everything is checked here; the weights themselves are read when they are first used.
     /// </summary>
     /// <exception cref="ModelFormatException">There is no such model, it is damaged, or it asks for what is not supported.</exception>
-    public static LlamaModel Load(string path)
+    public static LlamaModel Load(string path) => Load(path, path);
+
+    /// <summary>The same under another name than its path.</summary>
+    internal static LlamaModel Load(string path, string name)
     {
         ArgumentNullException.ThrowIfNull(path);
         ModelSource source = ModelSource.Open(path);
         try
         {
-            return new LlamaModel(path, source.Config, LlamaWeights.Bind(source.Config, source.Matrix, source.Vector, source), source);
+            return new LlamaModel(name, source.Config, LlamaWeights.Bind(source.Config, source.Matrix, source.Vector, source), source);
         }
         catch
         {

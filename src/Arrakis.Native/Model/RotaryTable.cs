@@ -14,11 +14,14 @@ internal sealed class RotaryTable
     /// <param name="divisors">What each frequency is divided by beside that, as GGUF's <c>rope_freqs</c> has it; null for nothing.</param>
     public RotaryTable(LlamaConfig config, float[]? divisors)
     {
-        _frequencies = Frequencies(config);
+        _frequencies = PlainFrequencies(config);
         for (int i = 0; i < divisors?.Length; i++)
             _frequencies[i] /= divisors[i];
         _values = new Values(_frequencies.Length, 0);
     }
+
+    /// <summary>ω [K / 2]: the pair i of a vector at position p stands turned by p · ω[i].</summary>
+    public ReadOnlySpan<double> Frequencies => _frequencies;
 
     /// <summary>A table of at least <paramref name="positions"/> positions.</summary>
     public Values For(int positions)
@@ -38,7 +41,7 @@ internal sealed class RotaryTable
         }
     }
 
-    private static double[] Frequencies(LlamaConfig config)
+    private static double[] PlainFrequencies(LlamaConfig config)
     {
         var frequencies = new double[config.HeadDim / 2];
         for (int i = 0; i < frequencies.Length; i++)

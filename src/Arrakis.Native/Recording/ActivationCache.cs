@@ -166,7 +166,7 @@ public sealed class ActivationCache
     }
 
     /// <summary>Forgets the last pass: its memory is being written to, or was given back.</summary>
-    internal void Clear() => _filled = false;
+    internal void Clear() => (Tokens, Past, _filled) = (0, 0, false);
 
     private static (HookPoint Point, int Layer) Key(HookPoint point, int layer) => (point, point.IsPerLayer() ? layer : 0);
 

@@ -22,4 +22,11 @@ internal readonly unsafe record struct WeightMatrix(nint Data, ElementType Type,
         ArgumentOutOfRangeException.ThrowIfGreaterThan((uint)count, (uint)(Columns - first), nameof(count));
         return this with { Columns = count, FirstColumn = FirstColumn + first };
     }
+
+    /// <summary>The same rows from the beginning of the block that a slice begins in to the end of the one that it ends in.</summary>
+    public WeightMatrix WholeBlocks()
+    {
+        int block = Type.BlockLength(), first = FirstColumn / block * block;
+        return this with { FirstColumn = first, Columns = (FirstColumn + Columns + block - 1) / block * block - first };
+    }
 }

@@ -1,0 +1,22 @@
+using Arrakis.Native;
+
+namespace Arrakis.Cli;
+
+/// <summary>The models that the project made itself and ships beside the command, found by name from any working directory.</summary>
+internal static class Bundled
+{
+    /// <summary>What is run where no model is named.</summary>
+    public const string Default = "induction";
+
+    private static string Root => Path.Combine(AppContext.BaseDirectory, "models");
+
+    /// <summary>Opens a path, or the bundled model of that name where nothing of that name is at hand.</summary>
+    public static LlamaModel Open(string? model)
+    {
+        string name = model ?? Default, bundled = Path.Combine(Root, name);
+        bool byName = model is null || (!Path.Exists(model) && Names().Contains(model));
+        return byName ? LlamaModel.Load(bundled, name) : LlamaModel.Load(name);
+    }
+
+    private static IEnumerable<string> Names() => Directory.Exists(Root) ? Directory.GetDirectories(Root).Select(folder => Path.GetFileName(folder)) : [];
+}

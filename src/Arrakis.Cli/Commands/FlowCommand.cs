@@ -1,0 +1,112 @@
+using System.CommandLine;
+using System.Globalization;
+using Arrakis.Analysis;
+using Arrakis.Cli.Views;
+using Arrakis.Native;
+
+namespace Arrakis.Cli.Commands;
+
+/// <summary><c>arrakis flow</c>: how information flows from one position to another.</summary>
+internal sealed class FlowCommand : Command
+{
+    private const int DefaultLayers = 2;
+
+    private readonly Terminal _terminal;
+    private readonly Input _input;
+    private readonly Option<Position?> _source = OptionOf.Parsed<Position>("--src", "Where it starts", "S", Position.Parse, Position.Use);
+    private readonly Option<Position?> _destination = OptionOf.Parsed<Position>("--dst", "Where it is measured", "D", Position.Parse, Position.Use);
+    private readonly Option<int?> _layers = OptionOf.OptionalInteger("--layers", "Through how many layers; 2 if left out, or all from --from on for a token's logit", least: 1);
+    private readonly Option<int> _from = OptionOf.Integer("--from", "Before which layer it starts", standard: 0);
+    private readonly Option<MlpTreatment?> _mlp = OptionOf.Choice(
+        "--mlp", "frozen: through the MLPs, frozen as they ran; source: past them, what they write being sources of their own",
+        ("frozen", MlpTreatment.Frozen), ("source", MlpTreatment.Source));
+    private readonly Option<FlowTarget?> _target = OptionOf.Parsed<FlowTarget>(
+        "--target", "residual: a share of what stands there; token:ID: that token's logit", "residual|token:ID", ParseTarget, "residual, or token:ID such as token:42");
+    private readonly Option<int> _paths = OptionOf.Integer("--paths", "How many of the strongest paths to list", standard: 10, most: FlowTracer.MostPaths);
+    private readonly Option<int> _edges = OptionOf.Integer("--edges", "How many of the strongest edges to list; 0 for all", standard: 200);
+    private readonly Option<bool> _allSources = new("--all-sources") { Description = "The flow from every position too, and whether they add up to the whole" };
+
+    public FlowCommand(Terminal terminal, Input input)
+        : base("flow", "How information flows from one position to another: in all, by layer, by head, by edge and by path")
+    {
+        (_terminal, _input) = (terminal, input);
+        _source.Required = _destination.Required = true;
+        foreach (Option option in new Option[] { _source, _destination, _layers, _from, _mlp, _target, _paths, _edges, _allSources })
+            Add(option);
+        input.AddTo(this);
+        SetAction(Run);
+    }
+
+    private void Run(ParseResult call)
+    {
+        Position source = call.GetValue(_source)!.Value, destination = call.GetValue(_destination)!.Value;
+        if (source.IsAlwaysAfter(destination))
+            throw new UsageException($"--src {source} comes after --dst {destination}: a token is only read by those after it; swap them");
+        using LlamaModel model = _input.OpenModel(call);
+        int[] ids = _input.ReadIds(call, model.Config);
+        int src = source.In(ids, "--src"), dst = destination.In(ids, "--dst");
+        if (src > dst)
+            throw new ArrakisException($"--src {source} is position {src}, after --dst {destination} at {dst}: a token is only read by those after it; swap them");
+        FlowOptions options = Trace(call, model.Config);
+        using LlamaSession session = model.CreateSession(Plan(options, model.Config), _input.Session(call));
+        session.Forward(ids, _terminal.Cancellation);
+        FlowTrace trace = FlowTracer.Trace(model, session.Cache, src, dst, options, _terminal.Cancellation);
+        if (call.GetValue(_input.Json))
+            _terminal.Write(FlowView.Document(trace));
+        else
+            FlowView.Tables(_terminal, trace, ids);
+    }
+
+    /// <summary>What the trace needs recorded, and no more.</summary>
+    internal static RecordingPlan Plan(FlowOptions options, LlamaConfig config)
+    {
+        int last = options.From + options.Layers - 1;
+        bool isToken = options.Target.TokenId is not null;
+        // Without the MLPs there is no need of what is inside them, unless their outputs are sources, or what stands after the last layer is the target.
+        bool heads = options.Mlp == MlpTreatment.Source && !options.AllSources && (isToken || last < config.NumHiddenLayers - 1);
+        RecordingPlan plan = (heads ? RecordingPlan.Heads : RecordingPlan.Flow).ForLayers(options.From, last);
+        if (last + 1 < config.NumHiddenLayers)
+            plan = plan.Union(RecordingPlan.Of(HookPoint.ResidPre).ForLayers(last + 1, last + 1));
+        // So that the sources are held against the logit that the model gave, not against one computed from the same stream.
+        return isToken && options.AllSources ? plan.Union(RecordingPlan.Of(HookPoint.Logits)) : plan;
+    }
+
+    private FlowOptions Trace(ParseResult call, LlamaConfig config)
+    {
+        FlowTarget target = call.GetValue(_target) ?? FlowTarget.Residual;
+        int from = call.GetValue(_from), edges = call.GetValue(_edges);
+        if (from >= config.NumHiddenLayers)
+            throw new ArrakisException($"--from is {from}: this model has layers 0 to {config.NumHiddenLayers - 1}");
+        int left = config.NumHiddenLayers - from, layers = call.GetValue(_layers) ?? (target.TokenId is null ? Math.Min(DefaultLayers, left) : left);
+        if (layers > left)
+            throw new ArrakisException($"--layers is {layers}: from layer {from} this model has {left}");
+        if (target.TokenId is { } token)
+        {
+            Requirements.Token(config, token);
+            if (layers != left)
+                throw new ArrakisException($"--layers is {layers}: a token's logit is only reached from the last layer; use --layers {left}, or leave it out");
+        }
+
+        return new FlowOptions
+        {
+            From = from,
+            Layers = layers,
+            Mlp = call.GetValue(_mlp) ?? MlpTreatment.Frozen,
+            Target = target,
+            Paths = call.GetValue(_paths),
+            Edges = edges == 0 ? null : edges,
+            AllSources = call.GetValue(_allSources),
+            Compute = _input.Analysis(call),
+        };
+    }
+
+    private static FlowTarget? ParseTarget(string text)
+    {
+        const string Token = "token:";
+        if (text == "residual")
+            return FlowTarget.Residual;
+        return text.StartsWith(Token, StringComparison.Ordinal) && int.TryParse(text.AsSpan(Token.Length), NumberStyles.None, CultureInfo.InvariantCulture, out int id)
+            ? FlowTarget.Token(id)
+            : null;
+    }
+}

@@ -1,0 +1,94 @@
+using System.CommandLine;
+using System.Diagnostics;
+using System.Text.Json.Nodes;
+using Arrakis.Cli.Views;
+using Arrakis.Native;
+
+namespace Arrakis.Cli.Commands;
+
+/// <summary><c>arrakis run</c>: a forward pass, its next-token candidates, and its activations.</summary>
+internal sealed class RunCommand : Command
+{
+    private readonly Terminal _terminal;
+    private readonly Input _input;
+    private readonly Option<string> _record = new("--record") { Description = "none, heads, flow, all, or hook names such as z,pattern", DefaultValueFactory = _ => "none", HelpName = "SPEC" };
+    private readonly Option<(int First, int Last)?> _layers = OptionOf.Layers("Record only these layers");
+    private readonly Option<string?> _save = new("--save") { Description = "Save what was recorded as safetensors", HelpName = "FILE" };
+    private readonly Option<int> _top = OptionOf.Integer("--top", "Candidates for the next token", standard: 10);
+
+    public RunCommand(Terminal terminal, Input input)
+        : base("run", "A forward pass, its next-token candidates, and its activations")
+    {
+        (_terminal, _input) = (terminal, input);
+        input.AddTo(this);
+        foreach (Option option in new Option[] { _record, _layers, _save, _top })
+            Add(option);
+        SetAction(Run);
+    }
+
+    /// <summary>The likeliest next tokens, likeliest first.</summary>
+    public static JsonArray Candidates(ReadOnlySpan<float> logits, int top)
+    {
+        float[] probabilities = new float[logits.Length];
+        Sampling.Softmax(logits, 1, probabilities);
+        int[] order = Sampling.Descending(logits);
+        var candidates = new JsonArray();
+        foreach (int id in order.AsSpan(0, Math.Min(top, order.Length)))
+        {
+            candidates.Add((JsonNode)new JsonObject
+            {
+                ["id"] = id,
+                ["token"] = null,
+                ["logit"] = Json.Number(logits[id]),
+                ["prob"] = Json.Number(probabilities[id]),
+            });
+        }
+
+        return candidates;
+    }
+
+    private void Run(ParseResult call)
+    {
+        RecordingPlan plan = Plan(call);
+        string? save = call.GetValue(_save);
+        using LlamaModel model = _input.OpenModel(call);
+        int[] ids = _input.ReadIds(call, model.Config);
+        using LlamaSession session = model.CreateSession(plan, _input.Session(call));
+        long start = Stopwatch.GetTimestamp();
+        ReadOnlySpan<float> logits = session.Forward(ids, _terminal.Cancellation);
+        double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
+        if (save is not null)
+            session.Cache.Save(save);
+
+        PlainView.Write(_terminal, call.GetValue(_input.Json), new JsonObject
+        {
+            ["ids"] = Json.Numbers(ids),
+            ["tokens"] = null,
+            ["top"] = Candidates(logits, call.GetValue(_top)),
+            ["recorded"] = plan.IsEmpty ? null : new JsonObject { ["tensors"] = session.Cache.Names.Count, ["bytes"] = session.Cache.Bytes, ["file"] = save },
+            ["seconds"] = seconds,
+            ["tokens_per_second"] = ids.Length / seconds,
+            ["kernels"] = KernelTiers.Name(session.Kernels),
+            ["threads"] = session.Threads,
+        });
+    }
+
+    private RecordingPlan Plan(ParseResult call)
+    {
+        RecordingPlan plan;
+        try
+        {
+            plan = RecordingPlan.Parse(call.GetValue(_record)!);
+        }
+        catch (ArrakisException e)
+        {
+            throw new UsageException($"--record: {e.Message}");
+        }
+
+        if (call.GetValue(_layers) is var (first, last))
+            plan = plan.ForLayers(first, last);
+
+        // A saved file always holds the logits.
+        return call.GetValue(_save) is null ? plan : plan.Union(RecordingPlan.Of(HookPoint.Logits));
+    }
+}

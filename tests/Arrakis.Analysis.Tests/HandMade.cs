@@ -1,0 +1,30 @@
+using Arrakis.Native;
+using Arrakis.Native.Tests.Support;
+using Arrakis.Native.Weights;
+
+namespace Arrakis.Analysis.Tests;
+
+/// <summary>Caches of no run: what a measure makes of numbers that are known.</summary>
+internal static class HandMade
+{
+    public static ActivationCache Cache(int[] ids, params (string Name, long[] Shape, float[] Values)[] tensors)
+    {
+        var writer = new SafetensorsWriter
+        {
+            Metadata = { ["format"] = "arrakis-cache", ["version"] = "1", ["ids"] = $"[{string.Join(",", ids)}]" },
+        };
+        foreach ((string name, long[] shape, _) in tensors)
+            writer.Add(name, shape);
+        using var folder = new TemporaryFolder();
+        writer.Write(folder.File("cache.safetensors"), index => tensors[index].Values);
+        return ActivationCache.Load(folder.File("cache.safetensors"));
+    }
+
+    /// <summary>A run's cache with nothing in it: every activation is 0, and every norm divides by 1.</summary>
+    public static ActivationCache Nothing(ActivationCache run) => Cache(run.Ids.ToArray(), [.. run.Names.Select(name =>
+    {
+        float[] values = new float[run.Flat(name).Length];
+        Array.Fill(values, name.EndsWith("hook_scale", StringComparison.Ordinal) ? 1 : 0);
+        return (name, run[name].Lengths.ToArray().Select(length => (long)length).ToArray(), values);
+    })]);
+}

@@ -1,0 +1,138 @@
+using Arrakis.Native.Tests.Support;
+
+namespace Arrakis.Cli.Tests;
+
+/// <summary>Every refusal: an exit code, one line on the error stream, nothing on the output.</summary>
+public sealed class RefusalTests
+{
+    /// <summary>Wrong by the call's own words, whatever the model and the input.</summary>
+    [Theory]
+    [InlineData("heads write", "--layer")]
+    [InlineData("heads write --layer -1", "--layer is '-1': use a whole number, 0 or more")]
+    [InlineData("heads write --layer one", "--layer is 'one': use a whole number, 0 or more")]
+    [InlineData("heads write --layer 0 --threshold 0", "--threshold is '0': use a number above 0, up to 1")]
+    [InlineData("heads write --layer 0 --threshold 1.5", "--threshold is '1.5': use a number above 0, up to 1")]
+    [InlineData("heads write --layer 0 --threshold -0.1", "--threshold is '-0.1'")]
+    [InlineData("heads write --layer 0 --threshold NaN", "--threshold is 'NaN'")]
+    [InlineData("heads write --layer 0 --rule most", "--rule is 'most': use share, top or max")]
+    [InlineData("heads write --layer 0 --layer 1", "--layer")]
+    [InlineData("heads write --layer 0 --via q", "--via")]
+    [InlineData("heads read --layer 0", "nothing to read: give one of --dim I, --head L.H, --token ID and --unembedding ID")]
+    [InlineData("heads read --layer 1 --dim 1 --head 0.1", "several directions to read: give one of --dim I, --head L.H, --token ID and --unembedding ID")]
+    [InlineData("heads read --layer 1 --token 1 --unembedding 1", "several directions")]
+    [InlineData("heads read --layer 1 --head 1.0", "--head is 1.0: layer 1 reads what heads of the layers below it wrote")]
+    [InlineData("heads read --layer 1 --head 3", "--head is '3': use a layer and a head, such as 0.3")]
+    [InlineData("heads read --layer 1 --dim -1", "--dim is '-1'")]
+    [InlineData("heads read --layer 1 --dim 1 --via x", "--via is 'x': use q, k, v or several, such as q,k")]
+    [InlineData("heads read --layer 1 --dim 1 --via q,", "--via is 'q,'")]
+    [InlineData("heads", "see arrakis heads --help")]
+    [InlineData("flow --dst 1", "--src")]
+    [InlineData("flow --src 1", "--dst")]
+    [InlineData("flow --src x --dst 1", "--src is 'x': use a position such as 3, -1 for the last, or token:ID")]
+    [InlineData("flow --src token:-1 --dst 1", "--src is 'token:-1'")]
+    [InlineData("flow --src 3 --dst 1", "--src 3 comes after --dst 1")]
+    [InlineData("flow --src -1 --dst -3", "--src -1 comes after --dst -3")]
+    [InlineData("flow --src 1 --dst 2 --layers 0", "--layers is '0': use a whole number, 1 or more")]
+    [InlineData("flow --src 1 --dst 2 --from -1", "--from is '-1'")]
+    [InlineData("flow --src 1 --dst 2 --mlp melted", "--mlp is 'melted': use frozen or source")]
+    [InlineData("flow --src 1 --dst 2 --target token", "--target is 'token': use residual, or token:ID such as token:42")]
+    [InlineData("flow --src 1 --dst 2 --paths -1", "--paths is '-1': use a whole number from 0 to 65536")]
+    [InlineData("flow --src 1 --dst 2 --paths 65537", "--paths is '65537'")]
+    [InlineData("flow --src 1 --dst 2 --edges -1", "--edges is '-1'")]
+    [InlineData("routes", "--dst")]
+    [InlineData("routes --dst 1 --tau 1", "--tau is '1': use a number from 0, below 1")]
+    [InlineData("compose --kind o", "--kind is 'o': use k, q or v")]
+    [InlineData("compose --layers 2-1", "--layers is '2-1': use A-B, such as 0-3")]
+    [InlineData("compose --top 0", "--top is '0': use a whole number, 1 or more")]
+    [InlineData("compose --offset -1", "--offset is '-1'")]
+    [InlineData("run --record nonsense", "--record")]
+    [InlineData("run --kernels sse", "--kernels is 'sse': use auto, scalar, vector, avx2 or avx512")]
+    [InlineData("generate --temperature -1", "--temperature is '-1': use 0 (greedy) or more")]
+    [InlineData("generate --top-p 0", "--top-p is '0'")]
+    [InlineData("run --random 3", "several inputs: give one of --ids, --ids-file and --random")]
+    [InlineData("nonsense", "see arrakis --help")]
+    [InlineData("run --nonsense", "see arrakis run --help")]
+    public void Wrong_calls(string call, string says) => Refused(2, says, [.. call.Split(' '), .. GoldenModel.First.Options]);
+
+    [Theory]
+    [InlineData("heads write --layer 0", "no input: give --ids 1,2,3, --ids-file FILE or --random N")]
+    [InlineData("heads read --layer 0 --dim 1", "no input")]
+    [InlineData("flow --src 0 --dst 1", "no input")]
+    [InlineData("routes --dst 0", "no input")]
+    [InlineData("run", "no input")]
+    [InlineData("run --ids 1,x", "--ids holds 'x': use token ids such as 1,2,3")]
+    [InlineData("run --ids ,", "--ids holds no token id")]
+    [InlineData("run --threads -2", "--threads is '-2': use a whole number, 0 or more")]
+    [InlineData("run --random 0", "--random is '0': use a whole number, 1 or more")]
+    public void Wrong_inputs(string call, string says)
+    {
+        Refused(2, says, [.. call.Split(' '), "--model", GoldenModel.First.Folder]);
+        // The same of the bundled model.
+        Refused(2, says, call.Split(' '));
+    }
+
+    /// <summary>What only the model, the input or a file shows.</summary>
+    [Theory]
+    [InlineData("heads write --layer 3", "layer 3 is not in the model: use 0 to 2")]
+    [InlineData("heads write --layer 3 --weights-only", "layer 3 is not in the model")]
+    [InlineData("heads read --layer 3 --dim 0", "layer 3 is not in the model")]
+    [InlineData("heads read --layer 1 --dim 40", "dimension 40 is not in the residual stream: use 0 to 39")]
+    [InlineData("heads read --layer 1 --head 0.6", "head 6 is not in the model: use 0 to 5")]
+    [InlineData("heads read --layer 1 --token 97", "token id 97 is outside the vocabulary: use 0 to 96")]
+    [InlineData("flow --src 0 --dst 11", "--dst is 11, outside the input of 11 tokens: use 0 to 10, or -11 to -1 from the end")]
+    [InlineData("flow --src -12 --dst 1", "--src is -12, outside the input")]
+    [InlineData("flow --src token:50 --dst 1", "--src is token:50, which is not in the input: name a token that is, or a position")]
+    [InlineData("flow --src -1 --dst 1", "--src -1 is position 10, after --dst 1 at 1")]
+    [InlineData("flow --src token:12 --dst token:5", "--src token:12 is position 10, after --dst token:5 at 1")]
+    [InlineData("flow --src 0 --dst 1 --layers 4", "--layers is 4: from layer 0 this model has 3")]
+    [InlineData("flow --src 0 --dst 1 --from 3", "--from is 3: this model has layers 0 to 2")]
+    [InlineData("flow --src 0 --dst 1 --target token:97", "token id 97 is outside the vocabulary")]
+    [InlineData("flow --src 0 --dst 1 --target token:3 --layers 2", "--layers is 2: a token's logit is only reached from the last layer; use --layers 3, or leave it out")]
+    [InlineData("routes --dst 11", "--dst is 11, outside the input")]
+    [InlineData("compose --layers 1-3", "layer")]
+    [InlineData("run --record all --layers 0-3", "layers")]
+    public void What_there_is_not(string call, string says) => Refused(1, says, [.. call.Split(' '), .. GoldenModel.First.Options]);
+
+    [Fact]
+    public void Files_and_models()
+    {
+        using var folder = new TemporaryFolder();
+        string model = GoldenModel.First.Folder;
+        Refused(1, "cannot read", "run", "--model", model, "--ids-file", folder.File("none"));
+        Refused(1, "holds 'x'", "run", "--model", model, "--ids-file", folder.Write("ids", "1 2 x"));
+        Refused(1, "none", "heads", "write", "--layer", "0", "--random", "3", "--model", folder.File("none"));
+        Refused(1, "--random is 3000", "run", "--model", model, "--random", "3000");
+        Refused(1, "97", "run", "--model", model, "--ids", "97");
+    }
+
+    [Theory]
+    [InlineData("heads write --layer 0")]
+    [InlineData("flow --src 0 --dst 1")]
+    [InlineData("routes --dst 0")]
+    [InlineData("compose")]
+    public void Cancelled(string call)
+    {
+        Called called = Called.With(new CancellationToken(canceled: true), [.. call.Split(' '), .. GoldenModel.First.Options]);
+        Assert.Equal((130, "", ""), (called.Code, called.Output, called.Error));
+    }
+
+    [Fact]
+    public void An_input_that_makes_no_difference_is_named()
+    {
+        Called called = Called.With(["heads", "write", "--layer", "0", "--weights-only", .. GoldenModel.First.Options, "--json"]);
+        Assert.Equal((0, "arrakis: --weights-only looks at the weights alone: the input is not used\n"), (called.Code, called.Error));
+    }
+
+    private static void Refused(int code, string says, params string[] args)
+    {
+        foreach (string[] call in new[] { args, [.. args, "--json"] })
+        {
+            Called called = Called.With(call);
+            Assert.Equal(code, called.Code);
+            Assert.Equal("", called.Output);
+            Assert.StartsWith("arrakis: ", called.Error);
+            Assert.Contains(says, called.Error);
+            Assert.Equal(1, called.Error.Count(c => c == '\n'));
+        }
+    }
+}

@@ -1,0 +1,56 @@
+using System.Text.Json;
+using Arrakis.Native.Tests.Support;
+
+namespace Arrakis.Cli.Tests;
+
+/// <summary><c>arrakis</c> alone.</summary>
+public sealed class StoryTests
+{
+    [Theory]
+    [MemberData(nameof(GoldenModel.Names), MemberType = typeof(GoldenModel))]
+    public void One_document_holds_it_all(string name)
+    {
+        GoldenModel golden = GoldenModel.Load(name);
+        JsonElement story = golden.Call();
+        story.HasKeys("model", "prompt", "ids", "tokens", "top", "write", "read", "read_share_error", "flow", "detectors");
+        Assert.Equal("given", story.GetProperty("prompt").GetString());
+        Assert.Equal(golden.Ids, story.Ints("ids"));
+        Assert.Equal(golden.Layers, story.Items("write").Length);
+        Assert.Equal(Enumerable.Range(0, golden.Layers - 1), story.Items("read").Select(read => read.GetProperty("writer").Int("layer")).Distinct());
+        foreach (JsonElement read in story.Items("read"))
+            Assert.All(read.Items("readers"), reader => Assert.True(reader.Int("layer") > read.GetProperty("writer").Int("layer")));
+
+        // The flow is to the predicted token's logit, and all of it is there.
+        JsonElement predicted = story.Items("top")[0], flow = story.GetProperty("flow");
+        Assert.Equal($"token:{predicted.Int("id")}", flow.GetProperty("target").GetString());
+        Close.To(predicted.Number("logit"), flow.Items("sources").Sum(source => source.Number("flow")), 1e-4, "sources");
+        Assert.Equal(golden.Layers, flow.Int("layers"));
+        Assert.Equal(golden.Layers * golden.Heads, story.GetProperty("detectors").Items("heads").Length);
+    }
+
+    [Fact]
+    public void Without_a_model_and_a_prompt_it_tells_of_the_induction_circuit()
+    {
+        Called text = Called.With();
+        Assert.Equal((0, ""), (text.Code, text.Error));
+        Assert.Contains("Model:  induction", text.Output);
+        Assert.Contains("induction        L1H1", text.Output);
+        Assert.Contains("Where to go next", text.Output);
+        Assert.InRange(text.Output.Count(c => c == '\n'), 30, 100);
+
+        Called json = Called.With("--json");
+        Assert.Equal((0, ""), (json.Code, json.Error));
+        JsonElement story = JsonDocument.Parse(json.Output).RootElement;
+        Assert.Equal("default", story.GetProperty("prompt").GetString());
+        int[] ids = story.Ints("ids");
+        // A token that begins, and eight that repeat; the last of them is what the model goes on with.
+        Assert.Equal(ids[1..8], ids[9..]);
+        Assert.Equal(ids[8], story.GetProperty("top")[0].GetProperty("id").GetInt32());
+    }
+
+    [Fact]
+    public void The_shortest_prompt_is_a_story_too() => Assert.Contains("position 0", Called.Text("--model", GoldenModel.First.Folder, "--ids", "3"));
+
+    [Fact]
+    public void Another_seed_is_another_prompt() => Assert.NotEqual(Called.With("--json").Output, Called.With("--json", "--seed", "1").Output);
+}
