@@ -13,7 +13,7 @@ import torch.nn.functional as F
 CONFIG = {
     "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu", "attention_bias": False, "mlp_bias": False,
     "hidden_size": 128, "intermediate_size": 352, "num_hidden_layers": 4, "num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 32,
-    "max_position_embeddings": 128, "rms_norm_eps": 1e-5, "rope_theta": 500.0, "tie_word_embeddings": True,
+    "max_position_embeddings": 128, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": True,
     "bos_token_id": 1, "eos_token_id": 2, "initializer_range": 0.06, "torch_dtype": "bfloat16", "use_cache": True,
 }
 
@@ -33,14 +33,12 @@ def shapes(c):
 
 
 def initialize(c):
-    """Normal, wider than usual because the model is narrow; what writes into the residual stream is smaller by the number of writes.
-    Words begin with something in common, from which heads that look by place alone can make their queries and keys."""
+    """Normal, wider than usual because the model is narrow. Words begin large, for they are also what logits are measured against."""
     w, wide = {}, c["initializer_range"]
     for name, shape in shapes(c).items():
-        std = wide / math.sqrt(2 * c["num_hidden_layers"]) if name.endswith(("o_proj.weight", "down_proj.weight")) else wide
-        w[name] = torch.ones(shape) if len(shape) == 1 else torch.randn(shape) * std
-    w["model.embed_tokens.weight"] += torch.randn(c["hidden_size"]) * wide
-    return {name: tensor.requires_grad_() for name, tensor in w.items()}
+        std = wide * (2.5 if "embed" in name else 0.7 if name.endswith(("o_proj.weight", "down_proj.weight")) else 1)
+        w[name] = (torch.ones(shape) if len(shape) == 1 else torch.randn(shape) * std).requires_grad_()
+    return w
 
 
 def rotary(c, tokens):

@@ -1,4 +1,5 @@
 using System.Globalization;
+using Arrakis.Weights.Induction;
 using Arrakis.Weights.Tales;
 
 namespace Arrakis.Weights;
@@ -7,7 +8,8 @@ namespace Arrakis.Weights;
 internal static class Program
 {
     private const string Usage = """
-        tales-data     --out FOLDER [--seed 1] [--rows 100000]   the training tokens, held-out tales, prompts and tokenizer.json of the tales model
+        induction      --out FOLDER [--kv-heads 4]               the hand-built model; its four heads share as many kv heads
+        tales-data     --out FOLDER [--seed 1] [--rows 64000]    the training tokens, held-out tales, prompts and tokenizer.json of the tales model
         tales-evaluate --model FOLDER --data FOLDER [--seed 1] [--torch LOGITS] [--report FILE] [--draws 20]   what the model card says
         """;
 
@@ -20,8 +22,11 @@ internal static class Program
         int Number(string name, int standard) => int.Parse(Option(name, standard.ToString(CultureInfo.InvariantCulture)), CultureInfo.InvariantCulture);
         switch (args.FirstOrDefault())
         {
+            case "induction" when options.ContainsKey("--out"):
+                InductionModel.Write(options["--out"], Number("--kv-heads", 4));
+                return 0;
             case "tales-data" when options.ContainsKey("--out"):
-                TalesData.Write(options["--out"], (ulong)Number("--seed", 1), Number("--rows", 100_000));
+                TalesData.Write(options["--out"], (ulong)Number("--seed", 1), Number("--rows", 64_000));
                 return 0;
             case "tales-evaluate" when options.ContainsKey("--model") && options.ContainsKey("--data"):
                 using (var evaluation = new Evaluation(options["--model"], (ulong)Number("--seed", 1)))

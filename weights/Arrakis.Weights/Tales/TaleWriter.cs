@@ -49,28 +49,27 @@ internal sealed class TaleWriter(SeededRandom random, Pairs pairs, bool heldOut)
         return (tale, _bound[r], _bound[s], tale.Contains(stranger) ? stranger : null);
     }
 
-    /// <summary>Random words of the whole vocabulary, all different, said over and over until the length is reached; and which of them nothing foretells.</summary>
-    public (List<string> Text, HashSet<int> Random) Repetition(int period, int length)
+    /// <summary>
+    /// A few phrases of random words of the whole vocabulary, all different, said again and again in any order until the length is reached; and which words nothing foretells. Since a phrase comes back after
+    /// any distance, only the words themselves say how it goes on.
+    /// </summary>
+    public (List<string> Text, HashSet<int> Random) Phrases(int length)
     {
-        string[] words = RandomWords(period);
-        return ([.. Enumerable.Range(0, length).Select(i => words[i % period])], [.. Enumerable.Range(0, period)]);
-    }
-
-    /// <summary>A few random words said twice, then a few others, and so on until the length is reached: short echoes teach to look back by place.</summary>
-    public (List<string> Text, HashSet<int> Random) Echoes(int period, int length)
-    {
-        string[] words = RandomWords((length / (2 * period)) * period + period);
+        int count = 1 + random.Below(4);
+        int longest = Math.Max(3, length / (2 * count));
+        int[] lengths = [.. Enumerable.Range(0, count).Select(_ => 2 + random.Below(longest - 1))];
+        string[] words = RandomWords(lengths.Sum());
         var text = new List<string>();
         var unasked = new HashSet<int>();
-        for (int i = 0; i < length; i++)
+        var said = new HashSet<int>();
+        while (text.Count < length)
         {
-            (int group, int at) = Math.DivRem(i, 2 * period);
-            if (at < period)
-                unasked.Add(i);
-            text.Add(words[(group * period) + (at % period)]);
+            int phrase = random.Below(count), begin = lengths.Take(phrase).Sum();
+            unasked.UnionWith(Enumerable.Range(text.Count, said.Add(phrase) ? lengths[phrase] : 1));
+            text.AddRange(words[begin..(begin + lengths[phrase])]);
         }
 
-        return (text, unasked);
+        return (text[..length], unasked);
     }
 
     /// <summary>Random words said two or three times, with something around them; and which of them nothing foretells.</summary>

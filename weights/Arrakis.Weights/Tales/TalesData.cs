@@ -90,16 +90,15 @@ internal static class TalesData
         for (int row = 0; row < count; row++)
         {
             int end = (row + 1) * RowLength;
-            int kindOfRow = random.Below(100);
-            bool echo = kindOfRow < 10, recite = kindOfRow < 40;
-            // Short recitations first: a short one repeats more often, and teaches sooner to look back.
-            int longest = 8 + (int)Math.Min(56, 56L * row / (count * 4L / 10));
+            bool recite = random.Below(100) < 40;
+            // Short recitations first: where there are few places to look at, looking back at the right one is found within minutes; in long ones it is not.
+            int longest = 24 + (int)Math.Min(RowLength - 1 - 24, (RowLength - 1 - 24) * 2L * row / count);
             while (tokens.Count < end)
             {
                 int kind = random.Below(100);
-                (List<string> document, HashSet<int> unasked) = echo ? writer.Echoes(2 + random.Below(3), RowLength - 1)
-                    : recite ? writer.Repetition(3 + random.Below(longest - 2), RowLength - 1)
-                    : kind < 50 ? (writer.Tale(), [])
+                (List<string> document, HashSet<int> unasked) =
+                    recite ? writer.Phrases(Math.Min(10 + random.Below(longest - 9), end - tokens.Count))
+                    : kind < 40 ? (writer.Tale(), [])
                     : kind < 85 ? (writer.ShortTale(), [])
                     : writer.Recital(30);
                 if (!recite)
