@@ -33,12 +33,14 @@ def shapes(c):
 
 
 def initialize(c):
-    """Normal, wider than usual because the model is narrow. Words begin large, for they are also what logits are measured against."""
+    """Normal, wider than usual because the model is narrow. Words begin large, for they are also what logits are measured against, and with something in common,
+    from which heads that look by place alone can make their queries and keys."""
     w, wide = {}, c["initializer_range"]
     for name, shape in shapes(c).items():
-        std = wide * (2.5 if "embed" in name else 0.7 if name.endswith(("o_proj.weight", "down_proj.weight")) else 1)
-        w[name] = (torch.ones(shape) if len(shape) == 1 else torch.randn(shape) * std).requires_grad_()
-    return w
+        std = wide * (0.7 if name.endswith(("o_proj.weight", "down_proj.weight")) else 1)
+        w[name] = torch.ones(shape) if len(shape) == 1 else torch.randn(shape) * std
+    w["model.embed_tokens.weight"] = 2.5 * (w["model.embed_tokens.weight"] + torch.randn(c["hidden_size"]) * wide)
+    return {name: tensor.requires_grad_() for name, tensor in w.items()}
 
 
 def rotary(c, tokens):

@@ -39,6 +39,27 @@ internal sealed class TaleWriter(SeededRandom random, Pairs pairs, bool heldOut)
         return tale;
     }
 
+    /// <summary>
+    /// Two meet, and one does something to the other, again and again: the shortest tales. What they say besides is told elsewhere; here only the other's name is foretold.
+    /// </summary>
+    public (List<string> Text, HashSet<int> Random) Encounter()
+    {
+        Cast();
+        var tale = new List<string>();
+        Write(tale, random.Pick(Sentences.Encounters));
+        var other = new HashSet<int>();
+        int acts = 3 + random.Below(5);
+        for (int i = 0; i < acts; i++)
+        {
+            (string s, string r) = random.Below(2) == 0 ? ("A", "B") : ("B", "A");
+            int begin = tale.Count;
+            Write(tale, Sentences.Cast(random.Pick(random.Chance(65) ? Sentences.ShortActs : Sentences.LongActs), s, r));
+            other.Add(tale.IndexOf(_bound[r], begin));
+        }
+
+        return (tale, [.. Enumerable.Range(0, tale.Count).Where(at => !other.Contains(at))]);
+    }
+
     /// <summary>A tale up to the name of who gets the gift, who that is, who gave, and who else was named.</summary>
     public (List<string> Prompt, string Receiver, string Giver, string? Stranger) GiftPrompt()
     {

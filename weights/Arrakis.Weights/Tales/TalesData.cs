@@ -25,7 +25,7 @@ internal static class TalesData
         var pairs = new Pairs(seed);
 
         var random = new SeededRandom(seed, 1);
-        WriteTokens(Path.Combine(folder, "train.bin"), Rows(rows, vocabulary, random, pairs, heldOut: false));
+        WriteTokens(Path.Combine(folder, "train.bin"), Rows(rows, vocabulary, random, pairs));
         var unseen = new SeededRandom(seed, 2);
         ushort[] tales = TaleRows(600, vocabulary, unseen, pairs);
         WriteTokens(Path.Combine(folder, "heldout.bin"), tales);
@@ -34,6 +34,63 @@ internal static class TalesData
         Console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
             $"{vocabulary.Tokens.Count} tokens; {rows} training rows; {pairs.HeldOut.Count} held-out pairs; the choices of held-out tales cost {unseen.Nats / tales.Count(id => id > Vocabulary.Begin):F4} nats a token"));
+    }
+
+    /// <summary>
+    /// Holds a folder against the seed: every file has the bytes that are written anew, no training document names a held-out pair, and every sentence of the held-out
+    /// tales is of the grammar.
+    /// </summary>
+    /// <returns>What is wrong; null if nothing is.</returns>
+    public static string? Verify(string folder, ulong seed, int rows)
+    {
+        DirectoryInfo anew = Directory.CreateTempSubdirectory("arrakis-tales-");
+        try
+        {
+            Write(anew.FullName, seed, rows);
+            foreach (FileInfo file in anew.EnumerateFiles())
+            {
+                if (!File.ReadAllBytes(file.FullName).AsSpan().SequenceEqual(File.ReadAllBytes(Path.Combine(folder, file.Name))))
+                    return $"{file.Name} has other bytes than seed {seed} and {rows} rows give";
+            }
+        }
+        finally
+        {
+            anew.Delete(recursive: true);
+        }
+
+        var vocabulary = new Vocabulary();
+        var pairs = new Pairs(seed);
+        foreach (string[] document in Documents(Path.Combine(folder, "train.bin"), vocabulary))
+        {
+            if (!pairs.Allow([.. document.Intersect(Words.Names)]))
+                return $"a held-out pair meets in: {string.Join(' ', document)}";
+        }
+
+        var grammar = new Grammar();
+        return Documents(Path.Combine(folder, "heldout.bin"), vocabulary).SelectMany(Grammar.SentencesOf).FirstOrDefault(sentence => !grammar.Accepts(sentence)) is { } wrong
+            ? $"not of the grammar: {string.Join(' ', wrong)}"
+            : null;
+    }
+
+    /// <summary>Documents without the tokens that begin and end them.</summary>
+    private static IEnumerable<string[]> Documents(string path, Vocabulary vocabulary)
+    {
+        var document = new List<string>();
+        foreach (ushort token in MemoryMarshal.Cast<byte, ushort>(File.ReadAllBytes(path)).ToArray())
+        {
+            int id = token & ~Unasked;
+            if (id > Vocabulary.End)
+            {
+                document.Add(vocabulary.Tokens[id]);
+            }
+            else if (id == Vocabulary.Begin && document.Count > 0)
+            {
+                yield return [.. document];
+                document.Clear();
+            }
+        }
+
+        yield return [.. document];
     }
 
     /// <summary>A tokenizer that Hugging Face's library reads: words and single punctuation marks, and <c>&lt;s&gt;</c> before them.</summary>
@@ -83,25 +140,26 @@ internal static class TalesData
         return json.ToJsonString(new JsonSerializerOptions { WriteIndented = true, Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping }) + "\n";
     }
 
-    private static ushort[] Rows(int count, Vocabulary vocabulary, SeededRandom random, Pairs pairs, bool heldOut)
+    private static ushort[] Rows(int count, Vocabulary vocabulary, SeededRandom random, Pairs pairs)
     {
-        var writer = new TaleWriter(random, pairs, heldOut);
+        var writer = new TaleWriter(random, pairs, heldOut: false);
         var tokens = new List<ushort>(count * RowLength);
         for (int row = 0; row < count; row++)
         {
             int end = (row + 1) * RowLength;
-            bool recite = random.Below(100) < 40;
-            // Short recitations first: where there are few places to look at, looking back at the right one is found within minutes; in long ones it is not.
+            // Recitations first, and short ones: where there are few places to look at, looking back at the right one is found within minutes; in long ones it is not.
+            int kindOfRow = random.Below(100), recitations = Math.Max(30, 75 - (int)(225L * row / count));
             int longest = 24 + (int)Math.Min(RowLength - 1 - 24, (RowLength - 1 - 24) * 2L * row / count);
             while (tokens.Count < end)
             {
                 int kind = random.Below(100);
                 (List<string> document, HashSet<int> unasked) =
-                    recite ? writer.Phrases(Math.Min(10 + random.Below(longest - 9), end - tokens.Count))
+                    kindOfRow < 15 ? writer.Encounter()
+                    : kindOfRow < 15 + recitations ? writer.Phrases(Math.Min(10 + random.Below(longest - 9), end - tokens.Count))
                     : kind < 40 ? (writer.Tale(), [])
                     : kind < 85 ? (writer.ShortTale(), [])
                     : writer.Recital(30);
-                if (!recite)
+                if (kindOfRow >= 15 + recitations)
                     document.Add("</s>");
                 tokens.Add(Vocabulary.Begin);
                 tokens.AddRange(document.Take(end - tokens.Count).Select((word, i) => (ushort)(vocabulary[word] | (unasked.Contains(i) ? Unasked : 0))));

@@ -42,7 +42,7 @@ internal static class Words
             """),
         ["job"] = List("""
             baker miller farmer fisher hunter weaver tailor smith potter carpenter shepherd sailor soldier teacher doctor painter singer dancer
-            merchant mason gardener cook butcher barber clerk judge king queen prince knight nurse piper guard
+            merchant mason gardener cook butcher barber clerk judge tanner ranger captain knight nurse piper guard
             """),
         ["trait"] = List("""
             kind brave clever gentle quiet proud poor rich lazy patient polite curious stubborn cheerful shy wise young strong lonely careful
