@@ -1,0 +1,228 @@
+using System.Globalization;
+using System.Numerics.Tensors;
+using System.Runtime.InteropServices;
+using System.Text.Json.Nodes;
+using Arrakis.Native;
+
+namespace Arrakis.Weights.Tales;
+
+/// <summary><c>tales-evaluate</c>: measures the tales model with the engine and names the heads that do its work. What the model card says comes from here.</summary>
+internal sealed class Evaluation : IDisposable
+{
+    private const ulong GiftStream = 3, RepeatStream = 4, NamingGifts = 5, NamingRepeats = 6, Draws = 7;
+
+    /// <summary>How much of what is carried the named heads carry together.</summary>
+    private const double Share = 0.8;
+
+    private readonly string _folder;
+    private readonly ulong _seed;
+    private readonly LlamaModel _model;
+    private readonly Vocabulary _vocabulary = new();
+    private readonly Pairs _pairs;
+    private readonly JsonObject _report = [];
+
+    public Evaluation(string folder, ulong seed)
+    {
+        (_folder, _seed) = (folder, seed);
+        _model = LlamaModel.Load(folder);
+        _pairs = new Pairs(seed);
+    }
+
+    public void Dispose() => _model.Dispose();
+
+    /// <summary>Everything, as text on standard output and as JSON in a file.</summary>
+    public void Run(string data, string? torch, string? report, int draws)
+    {
+        LlamaConfig c = _model.Config;
+        Say("parameters", c.ParameterCount);
+        int[][] tales = ReadDocuments(Path.Combine(data, "heldout.bin"));
+        HeldOutLoss(tales);
+        Completions(tales);
+        if (torch is not null)
+            CompareWithTorch(torch);
+
+        GiftPrompt[] gifts = GiftPrompt.Write(1000, _seed, GiftStream, _pairs, _vocabulary);
+        Repeated[] repeats = Repeated.Write(40, _seed, RepeatStream, c);
+        GiftPrompt[] withStranger = [.. gifts.Where(gift => gift.Stranger is not null)];
+        Say("gift prompts", gifts.Length);
+        Say("gift: receiver over giver", Scores.Gifts(_model, gifts).OverOther);
+        Say("gift: receiver first of all words", Scores.Gifts(_model, gifts).First);
+        Say("gift prompts with a third person", withStranger.Length);
+        Say("gift with a third person: receiver first", Scores.Gifts(_model, withStranger).First);
+        foreach (int period in Repeated.Periods)
+            Say($"induction, period {period}", Scores.Induction(_model, [.. repeats.Where(row => row.Period == period)]));
+        Say("induction, all", Scores.Induction(_model, repeats));
+
+        List<(int Layer, int Head)> carriers = NameGiftHeads();
+        Ablate("gift", carriers, draws, model => Scores.Gifts(model, gifts).First);
+        carriers = NameInductionHeads();
+        Ablate("induction", carriers, draws, model => Scores.Induction(model, repeats));
+        if (report is not null)
+            File.WriteAllText(report, _report.ToJsonString(new() { WriteIndented = true }) + "\n");
+    }
+
+    private void HeldOutLoss(int[][] tales)
+    {
+        using LlamaSession session = _model.CreateSession(RecordingPlan.Of(HookPoint.Logits), Scores.OneThread);
+        double nats = 0;
+        int tokens = 0;
+        foreach (int[] tale in tales)
+        {
+            (double n, int t) = Scores.Loss(session, tale, _model.Config.VocabSize);
+            nats += n;
+            tokens += t;
+        }
+
+        Say("held-out tales", tales.Length);
+        Say("held-out tokens", tokens);
+        Say("held-out loss", nats / tokens);
+    }
+
+    /// <summary>Every tale is begun with its own first two sentences and three words, and finished by the model, the likeliest word at a time.</summary>
+    private void Completions(int[][] tales)
+    {
+        using LlamaSession session = _model.CreateSession(RecordingPlan.None, Scores.OneThread);
+        var grammar = new Grammar();
+        int sentences = 0, grammatical = 0, complete = 0, strangers = 0, tellable = 0;
+        int stop = _vocabulary["."];
+        for (int i = 0; i < tales.Length; i++)
+        {
+            int second = Array.IndexOf(tales[i], stop, Array.IndexOf(tales[i], stop) + 1);
+            int[] prompt = tales[i][..(second + 4)];
+            var ids = new List<int>(prompt);
+            ReadOnlySpan<float> logits = session.Forward(prompt);
+            while (ids.Count < _model.Config.MaxPositionEmbeddings && ids[^1] != Vocabulary.End)
+            {
+                ids.Add(TensorPrimitives.IndexOfMax(logits));
+                logits = session.Append([ids[^1]]);
+            }
+
+            string[] words = [.. ids.Select(id => _vocabulary.Tokens[id])];
+            string[][] written = [.. Grammar.SentencesOf(words[(second + 1)..])];
+            sentences += written.Length;
+            grammatical += written.Count(grammar.Accepts);
+            complete += ids[^1] == Vocabulary.End ? 1 : 0;
+            tellable += prompt.Select(id => _vocabulary.Tokens[id]).Intersect(Words.Names).Count() >= 2 ? 1 : 0;
+            strangers += prompt.Select(id => _vocabulary.Tokens[id]).Intersect(Words.Names).Count() >= 2
+                && words.Intersect(Words.Names).Except(prompt.Select(id => _vocabulary.Tokens[id])).Any() ? 1 : 0;
+            if (i < 10)
+                Console.WriteLine($"  {_vocabulary.Decode(prompt)} ||| {string.Join(' ', words[prompt.Length..])}");
+            foreach (string[] wrong in written.Where(sentence => !grammar.Accepts(sentence)).Take(sentences - grammatical <= 10 ? 1 : 0))
+                Console.WriteLine($"  not of the grammar: {string.Join(' ', wrong)}");
+        }
+
+        Say("completed sentences", sentences);
+        Say("completed sentences of the grammar", grammatical / (double)sentences);
+        Say("completions that reach </s>", complete / (double)tales.Length);
+        Say("completions that bring in a new name, of those whose prompt names two", strangers / (double)tellable);
+    }
+
+    private void CompareWithTorch(string path)
+    {
+        using LlamaSession session = _model.CreateSession(RecordingPlan.None, Scores.OneThread);
+        double worst = 0, largest = 0;
+        foreach (JsonNode? prompt in JsonNode.Parse(File.ReadAllText(path))!.AsArray())
+        {
+            ReadOnlySpan<float> logits = session.Forward([.. prompt!["ids"]!.AsArray().Select(id => id!.GetValue<int>())]);
+            float[] theirs = [.. prompt["logits"]!.AsArray().Select(logit => logit!.GetValue<float>())];
+            for (int i = 0; i < theirs.Length; i++)
+            {
+                worst = Math.Max(worst, Math.Abs(logits[i] - theirs[i]));
+                largest = Math.Max(largest, Math.Abs(theirs[i]));
+            }
+        }
+
+        Say("torch: largest difference of a logit", worst);
+        Say("torch: largest logit", largest);
+    }
+
+    private List<(int Layer, int Head)> NameGiftHeads()
+    {
+        var carriers = new Carriers(_model);
+        using LlamaSession session = _model.CreateSession(RecordingPlan.Flow, Scores.OneThread);
+        GiftPrompt[] gifts = GiftPrompt.Write(100, _seed, NamingGifts, _pairs, _vocabulary);
+        double[,] movers = Carriers.Mean(gifts.Select(gift => OnRun(session, gift.Ids, cache => carriers.GiftMovers(cache, gift))), _model.Config);
+        List<(int Layer, int Head)> named = Name("gift movers", movers);
+        int top = named[0].Layer;
+        if (top > 0)
+            Name("gift finders (cue: the giver's name again)", Carriers.Mean(gifts.Select(gift => OnRun(session, gift.Ids, cache => carriers.GiftFinders(cache, gift, top))), _model.Config));
+        return named;
+    }
+
+    private List<(int Layer, int Head)> NameInductionHeads()
+    {
+        var carriers = new Carriers(_model);
+        using LlamaSession session = _model.CreateSession(RecordingPlan.Flow, Scores.OneThread);
+        Repeated[] rows = [.. Repeated.Write(10, _seed, NamingRepeats, _model.Config).Where(row => row.Period <= 40)];
+        double[,] movers = Carriers.Mean(rows.SelectMany(row => Places(row).Select(t => OnRun(session, row.Ids, cache => carriers.InductionMovers(cache, row, t)))), _model.Config);
+        List<(int Layer, int Head)> named = Name("induction movers", movers);
+        int top = named[0].Layer;
+        if (top > 0)
+        {
+            Name(
+                "induction finders (cue: the word before)",
+                Carriers.Mean(rows.SelectMany(row => Places(row).Select(t => OnRun(session, row.Ids, cache => carriers.InductionFinders(cache, row, t, top)))), _model.Config));
+        }
+
+        return named;
+    }
+
+    /// <summary>A few places of the second period.</summary>
+    private static int[] Places(Repeated row) => [row.Period + 2, row.Period + (row.Period / 2), (2 * row.Period) - 1];
+
+    private static double[,] OnRun(LlamaSession session, int[] ids, Func<ActivationCache, double[,]> trace)
+    {
+        session.Forward(ids);
+        return trace(session.Cache);
+    }
+
+    private List<(int Layer, int Head)> Name(string what, double[,] flow)
+    {
+        List<(int Layer, int Head, double Flow)> heads = Carriers.Strongest(flow, Share);
+        string list = string.Join(", ", heads.Select(head => string.Create(CultureInfo.InvariantCulture, $"L{head.Layer}H{head.Head} {head.Flow:+0.000;-0.000}")));
+        Console.WriteLine($"{what}: {list}");
+        _report[what] = list;
+        return [.. heads.Select(head => (head.Layer, head.Head))];
+    }
+
+    /// <summary>The fall of a score without the named heads, against that without as many others, drawn at random again and again.</summary>
+    private void Ablate(string what, List<(int Layer, int Head)> named, int draws, Func<LlamaModel, double> score)
+    {
+        LlamaConfig c = _model.Config;
+        double whole = score(_model);
+        double drop = whole - Without(named, score);
+        (int, int)[] others = [.. Enumerable.Range(0, c.NumHiddenLayers).SelectMany(l => Enumerable.Range(0, c.NumAttentionHeads).Select(h => (l, h))).Except(named)];
+        var random = new SeededRandom(_seed, Draws);
+        double[] drops = [.. Enumerable.Range(0, draws).Select(_ => whole - Without(random.PickDistinct(others, named.Count), score))];
+        Say($"{what}: score", whole);
+        Say($"{what}: drop without the {named.Count} named heads", drop);
+        Say($"{what}: mean drop without {named.Count} others, {draws} draws", drops.Average());
+        Say($"{what}: largest such drop", drops.Max());
+        Say($"{what}: drop over mean drop", drop / Math.Max(drops.Average(), 1e-9));
+    }
+
+    private double Without(IEnumerable<(int Layer, int Head)> heads, Func<LlamaModel, double> score)
+    {
+        using var ablation = new Ablation(_folder, _model.Config, heads);
+        return score(ablation.Model);
+    }
+
+    private void Say(string what, double value)
+    {
+        _report[what] = value;
+        Console.WriteLine(string.Create(CultureInfo.InvariantCulture, $"{what}: {value:G6}"));
+    }
+
+    private static int[][] ReadDocuments(string path)
+    {
+        var documents = new List<List<int>>();
+        foreach (ushort id in MemoryMarshal.Cast<byte, ushort>(File.ReadAllBytes(path)))
+        {
+            if (id == Vocabulary.Begin)
+                documents.Add([]);
+            documents[^1].Add(id);
+        }
+
+        return [.. documents.Select(document => document.ToArray())];
+    }
+}

@@ -1,0 +1,210 @@
+#!/usr/bin/env python3
+"""Trains the tales model: a Llama exactly as Hugging Face's LlamaForCausalLM, on what `Arrakis.Weights -- tales-data` wrote.
+
+    OPENBLAS_CORETYPE=SKYLAKEX python3 weights/train_tales.py --data FOLDER --out weights/tales
+
+Needs PyTorch (Debian's python3-torch 1.13 was used) and NumPy; one thread is fastest there. `--check PROMPTS --out FOLDER` prints the logits of a saved model.
+"""
+import argparse, json, math, os, struct, time
+import numpy as np
+import torch
+import torch.nn.functional as F
+
+CONFIG = {
+    "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu", "attention_bias": False, "mlp_bias": False,
+    "hidden_size": 128, "intermediate_size": 352, "num_hidden_layers": 4, "num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 32,
+    "max_position_embeddings": 128, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": True,
+    "bos_token_id": 1, "eos_token_id": 2, "initializer_range": 0.06, "torch_dtype": "bfloat16", "use_cache": True,
+}
+
+
+def shapes(c):
+    """Every tensor under its Hugging Face name."""
+    d, f, k = c["hidden_size"], c["intermediate_size"], c["head_dim"]
+    q, kv = c["num_attention_heads"] * k, c["num_key_value_heads"] * k
+    out = {"model.embed_tokens.weight": (c["vocab_size"], d)}
+    for i in range(c["num_hidden_layers"]):
+        p = f"model.layers.{i}."
+        out.update({p + "input_layernorm.weight": (d,), p + "self_attn.q_proj.weight": (q, d), p + "self_attn.k_proj.weight": (kv, d),
+                    p + "self_attn.v_proj.weight": (kv, d), p + "self_attn.o_proj.weight": (d, q), p + "post_attention_layernorm.weight": (d,),
+                    p + "mlp.gate_proj.weight": (f, d), p + "mlp.up_proj.weight": (f, d), p + "mlp.down_proj.weight": (d, f)})
+    out["model.norm.weight"] = (d,)
+    return out if c["tie_word_embeddings"] else {**out, "lm_head.weight": (c["vocab_size"], d)}
+
+
+def initialize(c):
+    """Normal, wider than usual because the model is narrow. Words begin large, for they are also what logits are measured against, and with something in common,
+    from which heads that look by place alone can make their queries and keys."""
+    w, wide = {}, c["initializer_range"]
+    for name, shape in shapes(c).items():
+        std = wide * (0.7 if name.endswith(("o_proj.weight", "down_proj.weight")) else 1)
+        w[name] = torch.ones(shape) if len(shape) == 1 else torch.randn(shape) * std
+    w["model.embed_tokens.weight"] = 2.5 * (w["model.embed_tokens.weight"] + torch.randn(c["hidden_size"]) * wide)
+    return {name: tensor.requires_grad_() for name, tensor in w.items()}
+
+
+def rotary(c, tokens):
+    k = c["head_dim"]
+    angle = torch.arange(tokens).float()[:, None] * (c["rope_theta"] ** (-torch.arange(0, k, 2).float() / k))
+    return torch.cat([angle.cos()] * 2, -1), torch.cat([angle.sin()] * 2, -1)
+
+
+def rotate(x, cos, sin):
+    a, b = x.chunk(2, -1)
+    return x * cos + torch.cat((-b, a), -1) * sin
+
+
+def norm(x, weight, eps):
+    return x * torch.rsqrt(x.pow(2).mean(-1, keepdim=True) + eps) * weight
+
+
+def forward(w, c, ids):
+    """Logits [B, T, V]. A token sees the tokens of its own document, which begins with BOS, and no others: as if each stood alone."""
+    batch, tokens = ids.shape
+    heads, groups, k, eps = c["num_attention_heads"], c["num_key_value_heads"], c["head_dim"], c["rms_norm_eps"]
+    document = (ids == c["bos_token_id"]).cumsum(1)
+    seen = (document[:, :, None] == document[:, None, :]) & torch.ones(tokens, tokens, dtype=torch.bool).tril()
+    mask = torch.zeros(seen.shape).masked_fill(~seen, -1e30)[:, None]
+    cos, sin = rotary(c, tokens)
+    x = F.embedding(ids, w["model.embed_tokens.weight"])
+    for i in range(c["num_hidden_layers"]):
+        p = f"model.layers.{i}."
+        y = norm(x, w[p + "input_layernorm.weight"], eps)
+        q, key, v = (F.linear(y, w[p + f"self_attn.{n}_proj.weight"]).view(batch, tokens, -1, k).transpose(1, 2) for n in "qkv")
+        q, key = rotate(q, cos, sin) / math.sqrt(k), rotate(key, cos, sin)
+        key, v = (t.repeat_interleave(heads // groups, 1) for t in (key, v))
+        z = (q @ key.transpose(2, 3) + mask).softmax(-1) @ v
+        x = x + F.linear(z.transpose(1, 2).reshape(batch, tokens, -1), w[p + "self_attn.o_proj.weight"])
+        y = norm(x, w[p + "post_attention_layernorm.weight"], eps)
+        y = F.silu(F.linear(y, w[p + "mlp.gate_proj.weight"])) * F.linear(y, w[p + "mlp.up_proj.weight"])
+        x = x + F.linear(y, w[p + "mlp.down_proj.weight"])
+    unembedding = "model.embed_tokens.weight" if c["tie_word_embeddings"] else "lm_head.weight"
+    return F.linear(norm(x, w["model.norm.weight"], eps), w[unembedding])
+
+
+def loss_of(w, c, rows):
+    """Mean cross-entropy of what follows. Not asked for: which document comes next, and random words said for the first time (marked by the top bit)."""
+    ids, after = rows[:, :-1] & 0x7FFF, rows[:, 1:]
+    target = after.masked_fill((after == c["bos_token_id"]) | (after > 0x7FFF), -100)
+    return F.cross_entropy(forward(w, c, ids).flatten(0, 1), target.flatten(), ignore_index=-100)
+
+
+@torch.no_grad()
+def measure(w, c, held_out, gifts, words):
+    """Held-out loss, right receivers among unseen pairs, and repeated random words: quick looks while training. Arrakis.Weights measures the model."""
+    loss = loss_of(w, c, held_out[:48]).item()
+    right = 0
+    for g in gifts:
+        right += forward(w, c, torch.tensor([g["ids"]]))[0, -1].argmax().item() == g["answer"]
+    hits = []
+    for row in words:
+        period = int(row[0])
+        guess = forward(w, c, row[None, 1:])[0].argmax(-1)
+        hits.append((guess[period + 1:-1] == row[period + 3:]).float().mean().item())
+    return {"heldout_loss": round(loss, 4), "gift_accuracy": round(right / len(gifts), 4), "induction_accuracy": round(sum(hits) / len(hits), 4)}
+
+
+def random_words(c, count):
+    """Rows of <s> and 127 tokens, a period of different random words over and over; the period itself stands in front."""
+    g = torch.Generator().manual_seed(7)
+    rows = []
+    for i in range(count):
+        period = (5, 10, 20, 40, 60)[i % 5]
+        words = torch.randperm(c["vocab_size"] - 3, generator=g)[:period] + 3
+        rows.append(torch.cat([torch.tensor([period, 1]), words.repeat(127 // period + 1)[:127]]))
+    return torch.stack(rows)
+
+
+def pad_documents(tokens, length):
+    """One document a row, BOS after its end: BOS is never a target."""
+    starts = np.flatnonzero(tokens == 1)
+    rows = np.ones((len(starts), length), np.int64)
+    for row, (a, b) in enumerate(zip(starts, list(starts[1:]) + [len(tokens)])):
+        rows[row, : b - a] = tokens[a:b]
+    return torch.from_numpy(rows)
+
+
+def save(w, c, folder):
+    """safetensors by hand: the length of the header, the header, the numbers as bfloat16."""
+    header, data, at = {"__metadata__": {"format": "pt"}}, [], 0
+    for name, tensor in w.items():
+        raw = tensor.detach().bfloat16().contiguous().view(torch.int16).numpy().tobytes()
+        header[name] = {"dtype": "BF16", "shape": list(tensor.shape), "data_offsets": [at, at + len(raw)]}
+        data.append(raw)
+        at += len(raw)
+    text = json.dumps(header, separators=(",", ":")).encode()
+    text += b" " * (-(len(text) + 8) % 64)
+    os.makedirs(folder, exist_ok=True)
+    with open(os.path.join(folder, "model.safetensors"), "wb") as file:
+        file.write(struct.pack("<Q", len(text)) + text + b"".join(data))
+    with open(os.path.join(folder, "config.json"), "w") as file:
+        file.write(json.dumps(c, indent=2) + "\n")
+
+
+def load(folder):
+    c = json.load(open(os.path.join(folder, "config.json")))
+    raw = open(os.path.join(folder, "model.safetensors"), "rb").read()
+    length = struct.unpack("<Q", raw[:8])[0]
+    w = {}
+    for name, t in json.loads(raw[8:8 + length]).items():
+        if name != "__metadata__":
+            a, b = t["data_offsets"]
+            numbers = np.frombuffer(raw, np.int16, (b - a) // 2, 8 + length + a).copy()
+            w[name] = torch.from_numpy(numbers).view(torch.bfloat16).float().view(t["shape"])
+    return w, c
+
+
+def train(args):
+    vocabulary = json.load(open(os.path.join(args.data, "tokenizer.json")))["model"]["vocab"]
+    c = {**CONFIG, **json.loads(args.config), "vocab_size": len(vocabulary)}
+    length = c["max_position_embeddings"] + 1
+    rows = np.fromfile(os.path.join(args.data, "train.bin"), "<u2").reshape(-1, length)
+    held_out = pad_documents(np.fromfile(os.path.join(args.data, "heldout.bin"), "<u2"), length)
+    gifts, words = json.load(open(os.path.join(args.data, "prompts.json")))["gifts"], random_words(c, 40)
+    assert args.steps * args.batch <= len(rows), f"{args.steps} steps of {args.batch} rows need more than the {len(rows)} rows there are"
+    torch.manual_seed(args.seed)
+    w = initialize(c)
+    decay = [t for t in w.values() if t.dim() > 1]
+    optimizer = torch.optim.AdamW([{"params": decay, "weight_decay": 0.1}, {"params": [t for t in w.values() if t.dim() == 1], "weight_decay": 0.0}],
+                                  lr=args.lr, betas=(0.9, 0.95))
+    print(f"{sum(t.numel() for t in w.values())} parameters, vocabulary {len(vocabulary)}", flush=True)
+    curve, start, recent = [], time.time(), []
+    for step in range(args.steps):
+        warm = min(1.0, (step + 1) / args.warmup)
+        cosine = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / args.steps))
+        for group in optimizer.param_groups:
+            group["lr"] = args.lr * warm * cosine
+        batch = torch.from_numpy(rows[step * args.batch:(step + 1) * args.batch].astype(np.int64))
+        loss = loss_of(w, c, batch)
+        optimizer.zero_grad(set_to_none=True)
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(w.values(), 1.0)
+        optimizer.step()
+        recent.append(loss.item())
+        if (step + 1) % args.every == 0 or step + 1 == args.steps:
+            curve.append({"step": step + 1, "seconds": round(time.time() - start), "cpu_seconds": round(time.process_time()), "train_loss": round(sum(recent) / len(recent), 4),
+                          **measure(w, c, held_out, gifts, words)})
+            recent = []
+            print(json.dumps(curve[-1]), flush=True)
+            save(w, c, args.out)
+    with open(args.log, "w") as file:
+        json.dump({"steps": args.steps, "batch": args.batch, "lr": args.lr, "warmup": args.warmup, "seed": args.seed, "curve": curve}, file, indent=1)
+
+
+def check(args):
+    """The logits of the last position of every prompt, {"ids": [...]}, for a comparison with another engine."""
+    w, c = load(args.out)
+    with torch.no_grad():
+        print(json.dumps([{"ids": p["ids"], "logits": forward(w, c, torch.tensor([p["ids"]]))[0, -1].tolist()} for p in json.load(open(args.check))["gifts"][:args.prompts]]))
+
+
+if __name__ == "__main__":
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--data"), parser.add_argument("--out", required=True), parser.add_argument("--log", default="curve.json")
+    parser.add_argument("--check"), parser.add_argument("--prompts", type=int, default=8)
+    parser.add_argument("--steps", type=int, default=2000), parser.add_argument("--batch", type=int, default=32), parser.add_argument("--lr", type=float, default=3e-3)
+    parser.add_argument("--warmup", type=int, default=100), parser.add_argument("--every", type=int, default=100), parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--config", default="{}", help="JSON that overrides the model's shape"), parser.add_argument("--threads", type=int, default=1)
+    arguments = parser.parse_args()
+    torch.set_num_threads(arguments.threads)
+    check(arguments) if arguments.check else train(arguments)
