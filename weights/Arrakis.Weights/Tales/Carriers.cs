@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using Arrakis.Analysis;
 using Arrakis.Native;
 
@@ -57,9 +58,9 @@ internal sealed class Carriers(LlamaModel model)
         return Subtract(Trace(cache, src, dst, _layers, FlowTarget.Token(prompt.Answer)), Trace(cache, src, dst, _layers, FlowTarget.Token(prompt.Other)));
     }
 
-    /// <summary>From the giver's name, where it stands the second time, to the end of the prompt, as a share of what stands there before a layer.</summary>
-    public double[,] GiftFinders(ActivationCache cache, GiftPrompt prompt, int layers) =>
-        Trace(cache, Array.LastIndexOf(prompt.Ids, prompt.Other), prompt.Ids.Length - 1, layers, FlowTarget.Residual);
+    /// <summary>From the giver's name, where it stands the second time, to the end of the prompt, as a share of what stands there before a mover's layer: what its query is made of.</summary>
+    public double[,] GiftFinders(ActivationCache cache, GiftPrompt prompt, (int Layer, int Head) mover) =>
+        Trace(cache, Array.LastIndexOf(prompt.Ids, prompt.Other), prompt.Ids.Length - 1, mover.Layer, FlowTarget.Residual);
 
     /// <summary>From a word of the first period to the place where it is foretold, in its logits over those of the word after it.</summary>
     public double[,] InductionMovers(ActivationCache cache, Repeated row, int t)
@@ -69,9 +70,13 @@ internal sealed class Carriers(LlamaModel model)
             Trace(cache, src, t, _layers, FlowTarget.Token(row.Ids[src])), Trace(cache, src, t, _layers, FlowTarget.Token(row.Ids[src + 1])));
     }
 
-    /// <summary>From the word before it to that word, as a share of what stands there before a layer.</summary>
-    public double[,] InductionFinders(ActivationCache cache, Repeated row, int t, int layers) =>
-        Trace(cache, t - row.Period, t + 1 - row.Period, layers, FlowTarget.Residual);
+    /// <summary>From the word before it to the place that a mover looks at most, as a share of what stands there before its layer: what its key is made of.</summary>
+    public double[,] InductionFinders(ActivationCache cache, Repeated row, int t, (int Layer, int Head) mover)
+    {
+        int cue = t - row.Period;
+        ReadOnlySpan<float> pattern = cache.Flat(HookPoint.Pattern, mover.Layer).Slice((mover.Head * cache.Tokens + t) * cache.Tokens, cache.Tokens);
+        return Trace(cache, cue, Math.Max(cue, TensorPrimitives.IndexOfMax(pattern)), mover.Layer, FlowTarget.Residual);
+    }
 
     private double[,] Trace(ActivationCache cache, int src, int dst, int layers, FlowTarget target)
     {

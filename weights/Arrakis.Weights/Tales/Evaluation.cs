@@ -2,6 +2,7 @@ using System.Globalization;
 using System.Numerics.Tensors;
 using System.Runtime.InteropServices;
 using System.Text.Json.Nodes;
+using Arrakis.Analysis;
 using Arrakis.Native;
 
 namespace Arrakis.Weights.Tales;
@@ -53,6 +54,7 @@ internal sealed class Evaluation : IDisposable
             Say($"induction, period {period}", Scores.Induction(_model, [.. repeats.Where(row => row.Period == period)]));
         Say("induction, all", Scores.Induction(_model, repeats));
 
+        Detect();
         List<(int Layer, int Head)> carriers = NameGiftHeads();
         Ablate("gift", carriers, draws, model => Scores.Gifts(model, gifts).First);
         carriers = NameInductionHeads();
@@ -136,17 +138,28 @@ internal sealed class Evaluation : IDisposable
         Say("torch: largest logit", largest);
     }
 
+    /// <summary>Heads by where they look on repeated random words.</summary>
+    private void Detect()
+    {
+        IReadOnlyList<HeadDetection> heads = HeadDetectors.Detect(_model, period: 30, repeats: 2).Heads;
+        void List(string what, Func<HeadDetection, double> score) => Tell(
+            $"heads that look at {what}",
+            string.Join(", ", heads.Where(h => score(h) >= 0.4).OrderByDescending(score).Select(h => string.Create(CultureInfo.InvariantCulture, $"L{h.Layer}H{h.Head} {score(h):F2}"))));
+        List("the word before", h => h.PreviousToken);
+        List("the same word before", h => h.DuplicateToken);
+        List("what came after it", h => h.Induction);
+    }
+
     private List<(int Layer, int Head)> NameGiftHeads()
     {
         var carriers = new Carriers(_model);
         using LlamaSession session = _model.CreateSession(RecordingPlan.Flow, Scores.OneThread);
         GiftPrompt[] gifts = GiftPrompt.Write(100, _seed, NamingGifts, _pairs, _vocabulary);
-        double[,] movers = Carriers.Mean(gifts.Select(gift => OnRun(session, gift.Ids, cache => carriers.GiftMovers(cache, gift))), _model.Config);
-        List<(int Layer, int Head)> named = Name("gift movers", movers);
-        int top = named[0].Layer;
-        if (top > 0)
-            Name("gift finders (cue: the giver's name again)", Carriers.Mean(gifts.Select(gift => OnRun(session, gift.Ids, cache => carriers.GiftFinders(cache, gift, top))), _model.Config));
-        return named;
+        double[,] Over(Func<ActivationCache, GiftPrompt, double[,]> trace) =>
+            Carriers.Mean(gifts.Select(gift => OnRun(session, gift.Ids, cache => trace(cache, gift))), _model.Config);
+        List<(int Layer, int Head)> movers = Name("gift movers", Over(carriers.GiftMovers));
+        (int Layer, int Head) late = movers.First(head => head.Layer > 0);
+        return [.. movers.Union(Name($"gift finders, for L{late.Layer}H{late.Head}", Over((cache, gift) => carriers.GiftFinders(cache, gift, late))))];
     }
 
     private List<(int Layer, int Head)> NameInductionHeads()
@@ -154,17 +167,11 @@ internal sealed class Evaluation : IDisposable
         var carriers = new Carriers(_model);
         using LlamaSession session = _model.CreateSession(RecordingPlan.Flow, Scores.OneThread);
         Repeated[] rows = [.. Repeated.Write(10, _seed, NamingRepeats, _model.Config).Where(row => row.Period <= 40)];
-        double[,] movers = Carriers.Mean(rows.SelectMany(row => Places(row).Select(t => OnRun(session, row.Ids, cache => carriers.InductionMovers(cache, row, t)))), _model.Config);
-        List<(int Layer, int Head)> named = Name("induction movers", movers);
-        int top = named[0].Layer;
-        if (top > 0)
-        {
-            Name(
-                "induction finders (cue: the word before)",
-                Carriers.Mean(rows.SelectMany(row => Places(row).Select(t => OnRun(session, row.Ids, cache => carriers.InductionFinders(cache, row, t, top)))), _model.Config));
-        }
-
-        return named;
+        double[,] Over(Func<ActivationCache, Repeated, int, double[,]> trace) =>
+            Carriers.Mean(rows.SelectMany(row => Places(row).Select(t => OnRun(session, row.Ids, cache => trace(cache, row, t)))), _model.Config);
+        List<(int Layer, int Head)> movers = Name("induction movers", Over(carriers.InductionMovers));
+        (int Layer, int Head) late = movers.First(head => head.Layer > 0);
+        return [.. movers.Union(Name($"induction finders, for L{late.Layer}H{late.Head}", Over((cache, row, t) => carriers.InductionFinders(cache, row, t, late))))];
     }
 
     /// <summary>A few places of the second period.</summary>
@@ -180,8 +187,7 @@ internal sealed class Evaluation : IDisposable
     {
         List<(int Layer, int Head, double Flow)> heads = Carriers.Strongest(flow, Share);
         string list = string.Join(", ", heads.Select(head => string.Create(CultureInfo.InvariantCulture, $"L{head.Layer}H{head.Head} {head.Flow:+0.000;-0.000}")));
-        Console.WriteLine($"{what}: {list}");
-        _report[what] = list;
+        Tell(what, list);
         return [.. heads.Select(head => (head.Layer, head.Head))];
     }
 
@@ -205,6 +211,12 @@ internal sealed class Evaluation : IDisposable
     {
         using var ablation = new Ablation(_folder, _model.Config, heads);
         return score(ablation.Model);
+    }
+
+    private void Tell(string what, string list)
+    {
+        _report[what] = list;
+        Console.WriteLine($"{what}: {list}");
     }
 
     private void Say(string what, double value)

@@ -5,6 +5,9 @@ internal sealed class TaleWriter(SeededRandom random, Pairs pairs, bool heldOut)
 {
     private readonly Dictionary<string, string> _bound = [];
 
+    /// <summary>Where, in the document that was written last, the name of who gets a gift stands.</summary>
+    public HashSet<int> Receivers { get; } = [];
+
     /// <summary>Words that a recitation draws from: the whole vocabulary but the special tokens.</summary>
     private readonly string[] _words = [.. new Vocabulary().Tokens.Skip(3)];
 
@@ -47,17 +50,16 @@ internal sealed class TaleWriter(SeededRandom random, Pairs pairs, bool heldOut)
         Cast();
         var tale = new List<string>();
         Write(tale, random.Pick(Sentences.Encounters));
-        var other = new HashSet<int>();
         int acts = 3 + random.Below(5);
         for (int i = 0; i < acts; i++)
         {
             (string s, string r) = random.Below(2) == 0 ? ("A", "B") : ("B", "A");
             int begin = tale.Count;
             Write(tale, Sentences.Cast(random.Pick(random.Chance(65) ? Sentences.ShortActs : Sentences.LongActs), s, r));
-            other.Add(tale.IndexOf(_bound[r], begin));
+            Receivers.Add(tale.IndexOf(_bound[r], begin));
         }
 
-        return (tale, [.. Enumerable.Range(0, tale.Count).Where(at => !other.Contains(at))]);
+        return (tale, [.. Enumerable.Range(0, tale.Count).Where(at => !Receivers.Contains(at))]);
     }
 
     /// <summary>A tale up to the name of who gets the gift, who that is, who gave, and who else was named.</summary>
@@ -77,8 +79,9 @@ internal sealed class TaleWriter(SeededRandom random, Pairs pairs, bool heldOut)
     public (List<string> Text, HashSet<int> Random) Phrases(int length)
     {
         int count = 1 + random.Below(4);
-        int longest = Math.Max(3, length / (2 * count));
-        int[] lengths = [.. Enumerable.Range(0, count).Select(_ => 2 + random.Below(longest - 1))];
+        // Pairs teach to look at the word before. Three or four words would teach to look back two or three, by place and not by what stands there.
+        int longer = Math.Max(1, (length / (2 * count)) - 4);
+        int[] lengths = [.. Enumerable.Range(0, count).Select(_ => random.Chance(25) ? 2 : 5 + random.Below(longer))];
         string[] words = RandomWords(lengths.Sum());
         var text = new List<string>();
         var unasked = new HashSet<int>();
@@ -134,6 +137,7 @@ internal sealed class TaleWriter(SeededRandom random, Pairs pairs, bool heldOut)
     private void Cast()
     {
         _bound.Clear();
+        Receivers.Clear();
         string[] three;
         do
         {
@@ -157,6 +161,7 @@ internal sealed class TaleWriter(SeededRandom random, Pairs pairs, bool heldOut)
             (_bound["A"], _bound["B"]) = (_bound["B"], _bound["A"]);
         (string s, string r) = random.Below(2) == 0 ? ("A", "B") : ("B", "A");
         Write(tale, random.Pick(Sentences.Leads) + " " + Sentences.Cast(random.Pick(Sentences.Givings), s, r));
+        Receivers.Add(tale.Count - 2);
         return (s, r);
     }
 
@@ -209,6 +214,7 @@ internal sealed class TaleWriter(SeededRandom random, Pairs pairs, bool heldOut)
     private string[] RandomWords(int count)
     {
         string[] words;
+        Receivers.Clear();
         do
         {
             words = random.PickDistinct(_words, count);

@@ -17,6 +17,9 @@ internal static class TalesData
     /// <summary>Marks a token that training does not ask for: nothing foretells a random word that is said for the first time.</summary>
     private const int Unasked = 0x8000;
 
+    /// <summary>Marks a token that training asks for more: the name of who gets a gift, one word in thirty.</summary>
+    private const int Stressed = 0x4000;
+
     /// <summary>Writes everything into a folder.</summary>
     public static void Write(string folder, ulong seed, int rows)
     {
@@ -78,7 +81,7 @@ internal static class TalesData
         var document = new List<string>();
         foreach (ushort token in MemoryMarshal.Cast<byte, ushort>(File.ReadAllBytes(path)).ToArray())
         {
-            int id = token & ~Unasked;
+            int id = token & ~(Unasked | Stressed);
             if (id > Vocabulary.End)
             {
                 document.Add(vocabulary.Tokens[id]);
@@ -148,21 +151,22 @@ internal static class TalesData
         {
             int end = (row + 1) * RowLength;
             // Recitations first, and short ones: where there are few places to look at, looking back at the right one is found within minutes; in long ones it is not.
-            int kindOfRow = random.Below(100), recitations = Math.Max(30, 75 - (int)(225L * row / count));
+            int kindOfRow = random.Below(100), recitations = Math.Max(25, 70 - (int)(225L * row / count));
             int longest = 24 + (int)Math.Min(RowLength - 1 - 24, (RowLength - 1 - 24) * 2L * row / count);
             while (tokens.Count < end)
             {
                 int kind = random.Below(100);
                 (List<string> document, HashSet<int> unasked) =
-                    kindOfRow < 15 ? writer.Encounter()
-                    : kindOfRow < 15 + recitations ? writer.Phrases(Math.Min(10 + random.Below(longest - 9), end - tokens.Count))
+                    kindOfRow < 20 ? writer.Encounter()
+                    : kindOfRow < 20 + recitations ? writer.Phrases(Math.Min(10 + random.Below(longest - 9), end - tokens.Count))
                     : kind < 40 ? (writer.Tale(), [])
                     : kind < 85 ? (writer.ShortTale(), [])
                     : writer.Recital(30);
-                if (kindOfRow >= 15 + recitations)
+                if (kindOfRow >= 20 + recitations)
                     document.Add("</s>");
                 tokens.Add(Vocabulary.Begin);
-                tokens.AddRange(document.Take(end - tokens.Count).Select((word, i) => (ushort)(vocabulary[word] | (unasked.Contains(i) ? Unasked : 0))));
+                tokens.AddRange(document.Take(end - tokens.Count).Select((word, i) => (ushort)(vocabulary[word] | Mark(i))));
+                int Mark(int i) => unasked.Contains(i) ? Unasked : writer.Receivers.Contains(i) ? Stressed : 0;
             }
         }
 
