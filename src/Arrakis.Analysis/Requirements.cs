@@ -23,12 +23,8 @@ internal static class Requirements
         ArgumentNullException.ThrowIfNull(cache);
         if (cache.Tokens == 0)
             throw new ArrakisException("nothing is recorded yet: run a forward pass first");
-        foreach (string name in cache.Names)
-        {
-            if (!HookNames.TryParse(name, out HookPoint point, out int layer) || layer >= model.Config.NumHiddenLayers
-                || point.Shape(model.Config, 1, 1) != point.Shape(cache.Config, 1, 1))
-                throw new ArrakisException($"the cache is not of this model: {name} has another shape or layer");
-        }
+        if (cache.FindForeign(model.Config) is { } name)
+            throw new ArrakisException($"the cache is not of this model: {name} has another shape or layer");
     }
 
     /// <summary>Refuses a cache that continues a sequence: patterns there reach back to positions whose activations it does not hold.</summary>
@@ -63,7 +59,7 @@ internal static class Requirements
 
     /// <summary>A length that fits in an array; a file may ask for any.</summary>
     public static int Length(long length, string what) =>
-        length <= Array.MaxLength ? (int)length : throw new ArrakisException($"{what} of {length} numbers are more than fit in one array: the model's heads are too wide for this measure");
+        length <= Array.MaxLength ? (int)length : throw new ArrakisException($"{what} of {length} numbers are more than fit in one array: the model is too large for this measure");
 
     public static void Layer(LlamaConfig config, int layer)
     {

@@ -45,9 +45,6 @@ internal sealed class Input
 
     public LlamaModel OpenModel(ParseResult call) => Bundled.Open(call.GetValue(Model));
 
-    /// <summary>The word that was given for an option; null where none was.</summary>
-    public static string? Word(ParseResult call, Option option) => call.GetResult(option) is { Tokens: [{ Value: string word }] } ? word : null;
-
     public SessionOptions Session(ParseResult call) => new() { Threads = call.GetValue(Threads), Kernels = call.GetValue(Kernels) ?? KernelTier.Auto };
 
     public AnalysisOptions Analysis(ParseResult call) => new() { Threads = call.GetValue(Threads), Kernels = call.GetValue(Kernels) ?? KernelTier.Auto };

@@ -26,7 +26,7 @@ internal static class OptionOf
     };
 
     /// <summary>A whole number, or null.</summary>
-    public static Option<int?> OptionalInteger(string name, string description, int least = 0, int most = int.MaxValue) => new(name)
+    public static Option<int?> OptionalInteger(string name, string description, int least = 0) => new(name)
     {
         Description = description,
         HelpName = "N",

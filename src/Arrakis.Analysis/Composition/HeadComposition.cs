@@ -38,7 +38,7 @@ public static class HeadComposition
         Requirements.Layers(model.Config, firstLayer, last);
         Circuit read = Circuit.Read(kind, offset);
         int layerPairs = (last - firstLayer + 1) * (last - firstLayer) / 2;
-        var scores = new CompositionScore[checked(layerPairs * heads * heads)];
+        var scores = new CompositionScore[Requirements.Length((long)layerPairs * heads * heads, "scores")];
         if (layerPairs == 0)
             return scores;
 

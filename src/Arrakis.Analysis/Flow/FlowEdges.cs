@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using Arrakis.Analysis.Numerics;
 
 namespace Arrakis.Analysis;
 
@@ -10,10 +11,8 @@ internal sealed unsafe class FlowEdges(float* block, int? limit)
     /// <summary>Queries whose edges are computed together, so that keys after them are hardly computed for nothing.</summary>
     public const int BlockQueries = 64;
 
-    private readonly PriorityQueue<FlowEdge, (double Flow, long Age)> _kept = new();
+    private readonly Strongest<FlowEdge> _kept = new(limit ?? int.MaxValue);
     private readonly Dictionary<(int Layer, int Head), FlowEdge> _strongest = [];
-    private readonly List<FlowEdge> _all = [];
-    private long _count;
 
     /// <summary>Where a block's flows are computed.</summary>
     public float* Block { get; } = block;
@@ -30,13 +29,12 @@ internal sealed unsafe class FlowEdges(float* block, int? limit)
             _strongest[(layer, head)] = new FlowEdge(layer, head, query, firstKey + first, flows[first]);
         }
 
-        if (most > 0 && most > Least)
+        // An edge that carries nothing is none.
+        double least = Math.Max(0, _kept.Least);
+        for (int i = 0; i < flows.Length && most > least; i++)
         {
-            for (int s = 0; s < flows.Length; s++)
-            {
-                if (flows[s] != 0 && Math.Abs(flows[s]) > Least)
-                    Keep(new FlowEdge(layer, head, query, firstKey + s, flows[s]));
-            }
+            if (Math.Abs(flows[i]) > least)
+                _kept.Add(new FlowEdge(layer, head, query, firstKey + i, flows[i]), Math.Abs(flows[i]));
         }
 
         double sum = 0;
@@ -51,30 +49,12 @@ internal sealed unsafe class FlowEdges(float* block, int? limit)
     /// <summary>What was kept, strongest first; equal ones by layer, head, query and key.</summary>
     public FlowEdge[] Sorted()
     {
-        FlowEdge[] edges = limit is null ? [.. _all] : [.. _kept.UnorderedItems.Select(item => item.Element)];
+        FlowEdge[] edges = _kept.InOrder();
         Array.Sort(edges, static (a, b) =>
         {
             int order = Math.Abs(b.Flow).CompareTo(Math.Abs(a.Flow));
             return order != 0 ? order : (a.Layer, a.Head, a.Query, a.Key).CompareTo((b.Layer, b.Head, b.Query, b.Key));
         });
         return edges;
-    }
-
-    // What an edge must exceed to be kept.
-    private double Least => limit is { } most && _kept.Count >= most
-        ? _kept.TryPeek(out FlowEdge weakest, out _) ? Math.Abs(weakest.Flow) : double.PositiveInfinity
-        : 0;
-
-    private void Keep(FlowEdge edge)
-    {
-        if (limit is null)
-        {
-            _all.Add(edge);
-            return;
-        }
-
-        _kept.Enqueue(edge, (Math.Abs(edge.Flow), -_count++));
-        if (_kept.Count > limit)
-            _kept.Dequeue();
     }
 }

@@ -14,22 +14,22 @@ internal sealed unsafe class FlowPathSearch
     private readonly Compute _compute;
     private readonly ActivationCache _cache;
     private readonly FlowSweeps _sweeps;
-    private readonly bool _throughMlp;
+    private readonly FrozenMlp? _mlp;
     private readonly int _breadth;
-    private readonly float* _streams, _mids, _through, _values, _wide, _headInputs;
+    private readonly float* _streams, _mids, _through, _values, _headInputs;
     private readonly float[] _scales;
     private readonly List<Move>[] _moves;
     private Node[] _frontier;
 
     public FlowPathSearch(Compute compute, ActivationCache cache, FlowSweeps sweeps, bool throughMlp, int breadth)
     {
-        (_compute, _cache, _sweeps, _throughMlp, _breadth) = (compute, cache, sweeps, throughMlp, breadth);
+        (_compute, _cache, _sweeps, _breadth) = (compute, cache, sweeps, breadth);
+        _mlp = throughMlp ? new FrozenMlp(compute, cache, breadth) : null;
         LlamaConfig c = compute.Config;
         _streams = Take(c.HiddenSize);
         _mids = Take(c.HiddenSize);
         _through = Take(c.HiddenSize);
         _values = Take(c.NumKeyValueHeads * c.HeadDim);
-        _wide = Take(c.IntermediateSize);
         _headInputs = Take(c.HeadDim);
         _scales = new float[breadth];
         _moves = [.. Enumerable.Range(0, sweeps.Layers).Select(_ => new List<Move>())];
@@ -102,18 +102,20 @@ internal sealed unsafe class FlowPathSearch
         LlamaConfig c = _compute.Config;
         LlamaLayer w = _compute.Model.Weights.Layers[_sweeps.From + i];
         int count = _frontier.Length, k = c.HeadDim, tokens = _cache.Tokens;
-        GatherScales(HookPoint.Ln1Scale, i, n => _frontier[n].Position, count);
+        ReadOnlySpan<float> scales = _cache.Flat(HookPoint.Ln1Scale, _sweeps.From + i);
+        for (int n = 0; n < count; n++)
+            _scales[n] = scales[_frontier[n].Position];
         _compute.Normed(_streams, w.AttentionNorm, _scales, _through, count);
         _compute.Project(_through, count, w.Value, _values);
 
         ReadOnlySpan<float> pattern = _cache.Flat(HookPoint.Pattern, _sweeps.From + i);
         Window queries = _sweeps.Queries(i);
-        var best = new Best(_breadth);
+        var best = new Strongest<Candidate>(_breadth);
         for (int n = 0; n < count; n++)
         {
             int s = _frontier[n].Position;
             if (s >= queries.First && s <= queries.Last)
-                best.Add(new Candidate(n, -1, s, 1, TensorPrimitives.Dot<float>(Compute.Row(_streams, n, D), Compute.Row(_sweeps.MidCovector(i), s - queries.First, D))));
+                Add(best, new(n, -1, s, 1, TensorPrimitives.Dot<float>(Compute.Row(_streams, n, D), Compute.Row(_sweeps.MidCovector(i), s - queries.First, D))));
             for (int h = 0; h < c.NumAttentionHeads; h++)
             {
                 ReadOnlySpan<float> v = new(_values + ((nint)n * c.NumKeyValueHeads + h / c.HeadsPerKeyValueHead) * k, k);
@@ -123,13 +125,13 @@ internal sealed unsafe class FlowPathSearch
                     if (a == 0)
                         continue;
                     ReadOnlySpan<float> g = new(_sweeps.HeadCovectors(i) + ((nint)(t - queries.First) * c.NumAttentionHeads + h) * k, k);
-                    best.Add(new Candidate(n, h, t, a, a * TensorPrimitives.Dot(g, v)));
+                    Add(best, new(n, h, t, a, a * TensorPrimitives.Dot(g, v)));
                 }
             }
         }
 
         // Without MLPs the last generation are complete paths, of which only the weakest were dropped.
-        Exhaustive &= !best.Dropped || (i == _sweeps.Layers - 1 && !_throughMlp);
+        Exhaustive &= !best.Dropped || (i == _sweeps.Layers - 1 && _mlp is null);
         return best.InOrder();
     }
 
@@ -163,15 +165,14 @@ internal sealed unsafe class FlowPathSearch
     /// <summary>Past the MLP and, where streams go through it, through it: the best of both.</summary>
     private void Mlp(int i, Candidate[] moved)
     {
-        if (_throughMlp)
-            ThroughMlp(i, moved);
-        var best = new Best(_breadth);
+        _mlp?.Forward(_sweeps.From + i, [.. moved.Select(move => move.To)], _mids, _through);
+        var best = new Strongest<Candidate>(_breadth);
         for (int n = 0; n < moved.Length; n++)
         {
             ReadOnlySpan<float> g = Compute.Row(_sweeps.Covector(i + 1), moved[n].To - _sweeps.Queries(i).First, D);
-            best.Add(new Candidate(n, 0, moved[n].To, 1, TensorPrimitives.Dot(Compute.Row(_mids, n, D), g)));
-            if (_throughMlp)
-                best.Add(new Candidate(n, 1, moved[n].To, 1, TensorPrimitives.Dot(Compute.Row(_through, n, D), g)));
+            Add(best, new(n, 0, moved[n].To, 1, TensorPrimitives.Dot(Compute.Row(_mids, n, D), g)));
+            if (_mlp is not null)
+                Add(best, new(n, 1, moved[n].To, 1, TensorPrimitives.Dot(Compute.Row(_through, n, D), g)));
         }
 
         Exhaustive &= !best.Dropped || i == _sweeps.Layers - 1;
@@ -189,28 +190,7 @@ internal sealed unsafe class FlowPathSearch
         _frontier = next;
     }
 
-    private void ThroughMlp(int i, Candidate[] moved)
-    {
-        int layer = _sweeps.From + i, f = _compute.Config.IntermediateSize;
-        LlamaLayer w = _compute.Model.Weights.Layers[layer];
-        GatherScales(HookPoint.Ln2Scale, i, n => moved[n].To, moved.Length);
-        _compute.Normed(_mids, w.MlpNorm, _scales, _through, moved.Length);
-        _compute.Project(_through, moved.Length, w.Up, _wide);
-        fixed (float* gate = _cache.Flat(HookPoint.MlpPre, layer))
-        {
-            for (int n = 0; n < moved.Length; n++)
-                _compute.SiluMultiply(gate + (nint)moved[n].To * f, _wide + (nint)n * f, _wide + (nint)n * f, f);
-        }
-
-        _compute.Project(_wide, moved.Length, w.Down, _through);
-    }
-
-    private void GatherScales(HookPoint point, int i, Func<int, int> position, int count)
-    {
-        ReadOnlySpan<float> scales = _cache.Flat(point, _sweeps.From + i);
-        for (int n = 0; n < count; n++)
-            _scales[n] = scales[position(n)];
-    }
+    private static void Add(Strongest<Candidate> best, in Candidate candidate) => best.Add(candidate, Math.Abs(candidate.Flow));
 
     /// <summary>A beginning of a path: the move that it ends with, where it is, and what flows over it.</summary>
     private readonly record struct Node(int Link, int Position, double Flow);
@@ -218,36 +198,4 @@ internal sealed unsafe class FlowPathSearch
     private readonly record struct Move(int Parent, int Head, int From, int To, bool Mlp);
 
     private readonly record struct Candidate(int Parent, int Head, int To, float Pattern, double Flow);
-
-    /// <summary>The strongest of many candidates; of equal ones those that came first.</summary>
-    private sealed class Best(int capacity)
-    {
-        private readonly PriorityQueue<(Candidate Candidate, int Age), (double Flow, int Age)> _kept = new();
-        private int _age;
-
-        public bool Dropped { get; private set; }
-
-        public void Add(Candidate candidate)
-        {
-            double strength = Math.Abs(candidate.Flow);
-            int age = _age++;
-            if (_kept.Count < capacity)
-            {
-                _kept.Enqueue((candidate, age), (strength, -age));
-                return;
-            }
-
-            Dropped = true;
-            _kept.TryPeek(out _, out (double Flow, int Age) weakest);
-            if (strength > weakest.Flow)
-                _kept.DequeueEnqueue((candidate, age), (strength, -age));
-        }
-
-        public Candidate[] InOrder()
-        {
-            (Candidate Candidate, int Age)[] kept = [.. _kept.UnorderedItems.Select(item => item.Element)];
-            Array.Sort(kept, static (a, b) => a.Age.CompareTo(b.Age));
-            return [.. kept.Select(item => item.Candidate)];
-        }
-    }
 }

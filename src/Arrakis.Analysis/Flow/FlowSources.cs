@@ -41,7 +41,7 @@ internal sealed record FlowSources(double[] Flows, double[]? Mlps, FlowConservat
         Window rows = sweeps.Queries(i);
         // The share's own run is free in a sweep that only goes down.
         float* written = sweeps.Mid(i);
-        residuals.MlpOut(sweeps.From + i, [.. Enumerable.Range(rows.First, rows.Length)], written);
+        residuals.MlpOut(sweeps.From + i, rows.Positions, written);
         double sum = 0;
         for (int t = 0; t < rows.Length; t++)
             sum += TensorPrimitives.Dot<float>(Compute.Row(written, t, d), Compute.Row(sweeps.Covector(i + 1), t, d));

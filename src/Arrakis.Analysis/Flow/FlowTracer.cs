@@ -159,7 +159,7 @@ public static unsafe class FlowTracer
             return options.AllSources ? cache.Flat(HookPoint.Logits)[dst * c.VocabSize + token] : 0;
         }
 
-        double square = Shares.SquaredNorm(standing);
+        double square = Shares.Dot(standing, standing);
         Requirements.Finite([square], $"the residual stream at position {dst}");
         if (square == 0)
             throw new ArrakisException($"nothing stands at position {dst} before layer {options.From + options.Layers}: there is no share of it; take another destination");

@@ -13,8 +13,7 @@ internal sealed unsafe class FrozenNetwork
 {
     private readonly Compute _compute;
     private readonly ActivationCache _cache;
-    private readonly bool _throughMlp;
-    private readonly float* _wide;
+    private readonly FrozenMlp? _mlp;
     private readonly float* _heads;
     private readonly float* _rows;
 
@@ -26,9 +25,8 @@ internal sealed unsafe class FrozenNetwork
     {
         _compute = compute;
         _cache = cache;
-        _throughMlp = throughMlp;
+        _mlp = throughMlp ? new FrozenMlp(compute, cache, rows) : null;
         LlamaConfig c = compute.Config;
-        _wide = compute.Take((long)rows * c.IntermediateSize);
         _heads = compute.Take((long)rows * c.NumAttentionHeads * c.HeadDim);
         _rows = compute.Take((long)rows * c.HiddenSize);
     }
@@ -36,7 +34,7 @@ internal sealed unsafe class FrozenNetwork
     private int D => _compute.Config.HiddenSize;
 
     /// <summary>Floats of working memory.</summary>
-    public static long Floats(LlamaConfig c, int rows) => (long)rows * (c.IntermediateSize + c.NumAttentionHeads * c.HeadDim + c.HiddenSize);
+    public static long Floats(LlamaConfig c, int rows) => (long)rows * (c.NumAttentionHeads * c.HeadDim + c.HiddenSize) + FrozenMlp.Floats(c, rows);
 
     /// <summary>V(s) = (y[s] ∘ γ₁ / r₁[s]) W_V: what the heads of a layer find at their keys. [keys, G·K]</summary>
     public void Values(int layer, Window keys, float* y, float* v)
@@ -58,40 +56,15 @@ internal sealed unsafe class FrozenNetwork
     /// <summary>post[t] = mid[t] + (SiLU(gate[t]) ∘ ((mid[t] ∘ γ₂ / r₂[t]) W_up)) W_down.</summary>
     public void Mlp(int layer, Window rows, float* mid, float* post)
     {
-        if (_throughMlp)
-        {
-            LlamaLayer w = _compute.Model.Weights.Layers[layer];
-            int f = _compute.Config.IntermediateSize;
-            _compute.Normed(mid, w.MlpNorm, Scale(HookPoint.Ln2Scale, layer, rows), _rows, rows.Length);
-            _compute.Project(_rows, rows.Length, w.Up, _wide);
-            fixed (float* gate = _cache.Flat(HookPoint.MlpPre, layer))
-                _compute.SiluMultiply(gate + (nint)rows.First * f, _wide, _wide, (nint)rows.Length * f);
-            _compute.Project(_wide, rows.Length, w.Down, post);
-            Add(mid, post, rows.Length);
-            return;
-        }
-
-        Copy(mid, post, rows.Length);
+        _mlp?.Forward(layer, rows.Positions, mid, post);
+        PassBy(mid, post, rows.Length);
     }
 
     /// <summary>The adjoint of <see cref="Mlp"/>.</summary>
     public void MlpBack(int layer, Window rows, float* post, float* mid)
     {
-        if (!_throughMlp)
-        {
-            Copy(post, mid, rows.Length);
-            return;
-        }
-
-        LlamaLayer w = _compute.Model.Weights.Layers[layer];
-        int f = _compute.Config.IntermediateSize;
-        _compute.ProjectBack(post, rows.Length, w.Down, _wide);
-        fixed (float* gate = _cache.Flat(HookPoint.MlpPre, layer))
-            _compute.SiluMultiply(gate + (nint)rows.First * f, _wide, _wide, (nint)rows.Length * f);
-        _compute.ProjectBack(_wide, rows.Length, w.Up, mid);
-        // What follows a covector's projection back is the norm's diagonal, the same as before a stream's projection.
-        _compute.Normed(mid, w.MlpNorm, Scale(HookPoint.Ln2Scale, layer, rows), mid, rows.Length);
-        Add(post, mid, rows.Length);
+        _mlp?.Back(layer, rows.Positions, post, mid);
+        PassBy(post, mid, rows.Length);
     }
 
     /// <summary>G_z[t, h] = g[t] W_O[h]ᵀ: the covector as the heads' outputs see it. [queries, H·K]</summary>
@@ -121,15 +94,12 @@ internal sealed unsafe class FrozenNetwork
         }
     }
 
-    private void Add(float* from, float* to, int rows)
+    // Beside what goes through an MLP, where anything does.
+    private void PassBy(float* from, float* to, int rows)
     {
-        for (int t = 0; t < rows; t++)
-            TensorPrimitives.Add(Compute.Row(to, t, D), Compute.Row(from, t, D), Compute.Row(to, t, D));
-    }
-
-    private void Copy(float* from, float* to, int rows)
-    {
-        for (int t = 0; t < rows; t++)
-            Compute.Row(from, t, D).CopyTo(Compute.Row(to, t, D));
+        if (_mlp is null)
+            new ReadOnlySpan<float>(from, rows * D).CopyTo(new Span<float>(to, rows * D));
+        else
+            _compute.Add(from, to, rows);
     }
 }

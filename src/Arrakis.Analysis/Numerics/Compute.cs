@@ -194,6 +194,13 @@ internal abstract unsafe class Compute : IDisposable
         }
     }
 
+    /// <summary>to += from, for rows of D.</summary>
+    public void Add(float* from, float* to, int rows)
+    {
+        for (int t = 0; t < rows; t++)
+            TensorPrimitives.Add(Row(to, t, Config.HiddenSize), Row(from, t, Config.HiddenSize), Row(to, t, Config.HiddenSize));
+    }
+
     public static Span<float> Row(float* matrix, int row, int columns) => new(matrix + (nint)row * columns, columns);
 
     public static void Clear(float* run, long count)
@@ -207,4 +214,7 @@ internal abstract unsafe class Compute : IDisposable
 internal readonly record struct Window(int First, int Last)
 {
     public int Length => Last - First + 1;
+
+    /// <summary>Every position.</summary>
+    public int[] Positions => [.. Enumerable.Range(First, Length)];
 }

@@ -1,6 +1,4 @@
-using System.Numerics.Tensors;
 using Arrakis.Native;
-using Arrakis.Native.Model;
 
 namespace Arrakis.Analysis.Numerics;
 
@@ -17,9 +15,7 @@ internal sealed unsafe class Residuals
     private readonly float* _z;
     private readonly float* _mid;
     private readonly float* _row;
-    private readonly float* _scale;
-    private readonly float* _gate;
-    private readonly float* _up;
+    private readonly FrozenMlp _mlp;
 
     /// <param name="compute">Rented for products of that many rows and of <see cref="Depth"/> terms.</param>
     /// <param name="cache">A run of its model.</param>
@@ -31,13 +27,11 @@ internal sealed unsafe class Residuals
         _z = compute.Take((long)rows * c.NumAttentionHeads * c.HeadDim);
         _mid = compute.Take((long)rows * c.HiddenSize);
         _row = compute.Take((long)rows * c.HiddenSize);
-        _scale = compute.Take(rows);
-        _gate = compute.Take((long)rows * c.IntermediateSize);
-        _up = compute.Take((long)rows * c.IntermediateSize);
+        _mlp = new FrozenMlp(compute, cache, rows);
     }
 
     /// <summary>About how many floats one takes.</summary>
-    public static long Floats(LlamaConfig c, int rows) => (long)rows * (c.NumAttentionHeads * c.HeadDim + 2 * c.HiddenSize + 2 * c.IntermediateSize + 1);
+    public static long Floats(LlamaConfig c, int rows) => (long)rows * (c.NumAttentionHeads * c.HeadDim + 2 * c.HiddenSize) + FrozenMlp.Floats(c, rows);
 
     /// <summary>The most terms of a sum in its products.</summary>
     public static int Depth(LlamaConfig c) => Math.Max(c.HiddenSize, Math.Max(c.NumAttentionHeads * c.HeadDim, c.IntermediateSize));
@@ -86,7 +80,7 @@ internal sealed unsafe class Residuals
 
         Mid(boundary - 1, positions, to);
         MlpOut(boundary - 1, positions, to, _row);
-        Add(to, _row, positions.Length);
+        _compute.Add(_row, to, positions.Length);
     }
 
     /// <summary>resid_mid of a layer: the stream between its attention and its MLP.</summary>
@@ -112,7 +106,7 @@ internal sealed unsafe class Residuals
             _compute.Project(_z, positions.Length, _compute.Model.Weights.Layers[layer].Output, _row);
         }
 
-        Add(to, _row, positions.Length);
+        _compute.Add(_row, to, positions.Length);
     }
 
     /// <summary>mlp_out of a layer: (SiLU(mlp.pre) ∘ ((resid_mid ∘ γ₂ / r₂) W_up)) W_down, with the gate and the scale of the run.</summary>
@@ -135,14 +129,7 @@ internal sealed unsafe class Residuals
             return;
         }
 
-        LlamaLayer w = _compute.Model.Weights.Layers[layer];
-        int rows = positions.Length, f = _compute.Config.IntermediateSize;
-        Gather(HookPoint.Ln2Scale, layer, positions, _scale);
-        Gather(HookPoint.MlpPre, layer, positions, _gate);
-        _compute.Normed(mid, w.MlpNorm, new ReadOnlySpan<float>(_scale, rows), to, rows);
-        _compute.Project(to, rows, w.Up, _up);
-        _compute.SiluMultiply(_gate, _up, _up, (nint)rows * f);
-        _compute.Project(_up, rows, w.Down, to);
+        _mlp.Forward(layer, positions, mid, to);
     }
 
     // The stream after a layer is the stream before the next, and the embedding that before the first: any of the names will do.
@@ -162,12 +149,5 @@ internal sealed unsafe class Residuals
         int columns = values.Length / _cache.Tokens;
         for (int i = 0; i < positions.Length; i++)
             values.Slice(positions[i] * columns, columns).CopyTo(Compute.Row(to, i, columns));
-    }
-
-    private void Add(float* to, float* what, int rows)
-    {
-        int d = _compute.Config.HiddenSize;
-        for (int t = 0; t < rows; t++)
-            TensorPrimitives.Add(Compute.Row(to, t, d), Compute.Row(what, t, d), Compute.Row(to, t, d));
     }
 }

@@ -35,7 +35,7 @@ internal static unsafe class VocabularyGram
     {
         int d = model.Config.HiddenSize, vocabulary = model.Config.VocabSize, chunk = Math.Min(Chunk, vocabulary);
         WeightMatrix embedding = model.Weights.Embedding, unembedding = model.Weights.Unembedding;
-        float[] sum = GC.AllocateArray<float>(checked(d * d), pinned: true);
+        float[] sum = GC.AllocateArray<float>(Requirements.Length((long)d * d, "the vocabulary's Gram matrix"), pinned: true);
         using Compute compute = Compute.Rent(model, options, d, chunk, (long)d * (chunk + d + Rows));
         float* left = compute.Take((long)d * chunk), part = compute.Take((long)d * d), widened = compute.Take((long)d * Rows);
         for (int first = 0; first < vocabulary; first += chunk)

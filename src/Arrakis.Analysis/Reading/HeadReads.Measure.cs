@@ -40,13 +40,14 @@ public sealed unsafe partial class HeadReads
         int tokens = cache.Tokens, d = c.HiddenSize, q = c.NumAttentionHeads * c.HeadDim;
         long floats = (long)tokens * (2 * d + 2 * q) + WeightFloats(c);
         using Compute compute = Compute.Rent(model, options, Math.Max(tokens, c.HeadDim), Math.Max(d, q), floats);
-        double[][] weights = Weights(compute, layer, direction, out float[]?[] lines);
+        float[]? unit = direction.Writer is null ? direction.Resolve(model) : null;
+        double[][] weights = Weights(compute, layer, direction, unit, out float[]?[] lines);
         float[][] shares = [.. Enumerable.Range(0, 4).Select(_ => new float[c.NumAttentionHeads * tokens])];
         float* normed = compute.Take((long)tokens * d), read = compute.Take((long)tokens * q);
-        if (direction.Writer is null)
-            LineShares(cache, layer, direction.Resolve(model), lines, shares);
+        if (unit is not null)
+            LineShares(c, cache, layer, unit, lines, shares);
         else
-            WriteShares(compute, cache, layer, direction.Writer.Value, normed, read, shares);
+            WriteShares(compute, cache, layer, direction.Writer!.Value, normed, read, shares);
         foreach (float[] share in shares)
             Requirements.Finite(share, "a read share");
         double error = IdentityError(compute, cache, layer, normed, read);
@@ -62,7 +63,8 @@ public sealed unsafe partial class HeadReads
         Check(model, layer, direction, inputs);
         LlamaConfig c = model.Config;
         using Compute compute = Compute.Rent(model, options, c.HeadDim, Math.Max(c.HiddenSize, c.HeadDim), WeightFloats(c));
-        return new HeadReads(layer, direction, inputs, 0, Weights(compute, layer, direction, out _), [[], [], [], []], 0);
+        float[]? unit = direction.Writer is null ? direction.Resolve(model) : null;
+        return new HeadReads(layer, direction, inputs, 0, Weights(compute, layer, direction, unit, out _), [[], [], [], []], 0);
     }
 
     /// <summary>
@@ -126,20 +128,20 @@ public sealed unsafe partial class HeadReads
     private static long WeightFloats(LlamaConfig c) => 16L * c.NumAttentionHeads * c.HeadDim + c.HeadDim * (c.HiddenSize + 2L * c.NumAttentionHeads * c.HeadDim);
 
     /// <summary>Read weights by input and head; of a line also (γ∘u) W itself, by input [heads · K].</summary>
-    private static double[][] Weights(Compute compute, int layer, ReadDirection direction, out float[]?[] lines)
+    private static double[][] Weights(Compute compute, int layer, ReadDirection direction, float[]? unit, out float[]?[] lines)
     {
         LlamaConfig c = compute.Config;
         LlamaLayer w = compute.Model.Weights.Layers[layer];
         int k = c.HeadDim, d = c.HiddenSize;
         // What is read of: the direction itself, or the rows of W_O, each weighted afterwards by the Gram matrix of W_V.
-        int rows = direction.Writer is null ? 1 : k;
+        int rows = unit is null ? k : 1;
         float* u = compute.Take((long)rows * d), read = compute.Take((long)rows * c.NumAttentionHeads * k), weighted = compute.Take((long)k * k);
         float[]? gram = null;
         double norm = 1;
-        if (direction.Writer is { } writer)
-            (gram, norm) = WriterRows(compute, writer, u);
+        if (unit is null)
+            (gram, norm) = WriterRows(compute, direction.Writer!.Value, u);
         else
-            direction.Resolve(compute.Model).CopyTo(new Span<float>(u, d));
+            unit.CopyTo(new Span<float>(u, d));
         for (int r = 0; r < rows; r++)
             TensorPrimitives.Multiply(Compute.Row(u, r, d), w.AttentionNorm, Compute.Row(u, r, d));
 
@@ -203,27 +205,29 @@ public sealed unsafe partial class HeadReads
     /// Shares of a line. What comes of it is α_t (γ∘u) W with α_t = (x_t·u) / r_t, one vector for all tokens, and Σ_s A[h, t, s] α_s of it behind the pattern:
     /// no product with a weight is left.
     /// </summary>
-    private static void LineShares(ActivationCache cache, int layer, float[] u, float[]?[] lines, float[][] shares)
+    private static void LineShares(LlamaConfig c, ActivationCache cache, int layer, float[] u, float[]?[] lines, float[][] shares)
     {
-        int tokens = cache.Tokens, heads = shares[0].Length / tokens;
+        int tokens = cache.Tokens, heads = c.NumAttentionHeads;
         ReadOnlySpan<float> x = cache.Flat(HookPoint.ResidPre, layer), r = cache.Flat(HookPoint.Ln1Scale, layer), pattern = cache.Flat(HookPoint.Pattern, layer);
         float[] alpha = new float[tokens];
         for (int t = 0; t < tokens; t++)
             alpha[t] = TensorPrimitives.Dot(x.Slice(t * u.Length, u.Length), u) / r[t];
-        for (int i = 0; i < 4; i++)
+        for (int h = 0; h < heads; h++)
         {
-            ReadOnlySpan<float> line = lines[Math.Min(i, 2)], whole = cache.Flat(i < 3 ? s_hooks[i] : HookPoint.Z, layer);
-            int k = cache.Flat(HookPoint.Z, layer).Length / (tokens * heads), own = whole.Length / (tokens * k);
-            for (int h = 0; h < heads; h++)
+            for (int t = 0; t < tokens; t++)
             {
-                ReadOnlySpan<float> w = line.Slice(h / (heads * k / line.Length) * k, k);
-                for (int t = 0; t < tokens; t++)
-                {
-                    ReadOnlySpan<float> all = whole.Slice((t * own + h / (heads / own)) * k, k);
-                    float along = i < 3 ? alpha[t] : TensorPrimitives.Dot(pattern.Slice((h * tokens + t) * tokens, t + 1), alpha.AsSpan(0, t + 1));
-                    shares[i][h * tokens + t] = (float)(along * Numerics.Shares.Of(w, all));
-                }
+                for (int i = 0; i < 3; i++)
+                    shares[i][h * tokens + t] = (float)(alpha[t] * Along(lines[i], cache.Flat(s_hooks[i], layer), t, h));
+                float mixed = TensorPrimitives.Dot(pattern.Slice((h * tokens + t) * tokens, t + 1), alpha.AsSpan(0, t + 1));
+                shares[3][h * tokens + t] = (float)(mixed * Along(lines[2], cache.Flat(HookPoint.Z, layer), t, h));
             }
+        }
+
+        // Queries and z have a vector of every head, keys and values one of every kv head.
+        double Along(ReadOnlySpan<float> line, ReadOnlySpan<float> whole, int t, int h)
+        {
+            int k = c.HeadDim, of = whole.Length / (tokens * k);
+            return Numerics.Shares.Of(line.Slice(h * (line.Length / k) / heads * k, k), whole.Slice((t * of + h * of / heads) * k, k));
         }
     }
 

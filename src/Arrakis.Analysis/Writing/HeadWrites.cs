@@ -133,7 +133,7 @@ public sealed class HeadWrites
         for (int t = 0; t < tokens; t++)
         {
             ReadOnlySpan<float> row = Compute.Row(written, t, d);
-            double whole = Numerics.Shares.SquaredNorm(row), sum = 0;
+            double whole = Numerics.Shares.Dot(row, row), sum = 0;
             if (whole == 0)
                 continue;
             for (int h = 0; h < heads; h++)

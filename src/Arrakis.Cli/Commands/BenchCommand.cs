@@ -13,11 +13,17 @@ internal sealed class BenchCommand : Command
     private const double EnoughSeconds = 2;
     private const int LeastRuns = 5, MostRuns = 100;
 
-    private static readonly Shape s_default = new(576, 1536, 30, 9, 3, 64, 49152, 2048);
+    private static readonly (string Name, LlamaConfig Config)[] s_shapes =
+    [
+        ("smollm-135m", Shape(576, 1536, 30, 9, 3, 64, 49152, 2048)),
+        ("tinyllama-1.1b", Shape(2048, 5632, 22, 32, 4, 64, 32000, 2048)),
+        ("stories-260k", Shape(64, 172, 5, 8, 4, 8, 512, 512)),
+        ("llama-3.2-1b", Shape(2048, 8192, 16, 32, 8, 64, 128256, 131072)),
+    ];
 
     private readonly Terminal _terminal;
     private readonly Input _input;
-    private readonly Option<Shape?> _shape;
+    private readonly Option<int?> _shape = OptionOf.Choice("--shape", "Whose shape", [.. s_shapes.Select((shape, i) => (shape.Name, i))]);
     private readonly Option<int> _tokens = OptionOf.Integer("--tokens", "Tokens of the prompt", standard: 128, least: 1);
     private readonly Option<ElementType?> _type = OptionOf.Choice(
         "--dtype", "How the weights are stored", ("f32", ElementType.F32), ("bf16", ElementType.BF16), ("f16", ElementType.F16), ("q8_0", ElementType.Q8_0));
@@ -28,12 +34,6 @@ internal sealed class BenchCommand : Command
         : base("bench", "Speed on this machine with random weights of a known shape")
     {
         (_terminal, _input) = (terminal, input);
-        _shape = OptionOf.Choice(
-            "--shape", "Whose shape",
-            ("smollm-135m", s_default),
-            ("tinyllama-1.1b", new Shape(2048, 5632, 22, 32, 4, 64, 32000, 2048)),
-            ("stories-260k", new Shape(64, 172, 5, 8, 4, 8, 512, 512)),
-            ("llama-3.2-1b", new Shape(2048, 8192, 16, 32, 8, 64, 128256, 131072)));
         foreach (Option option in new Option[] { _shape, _tokens, _type, _record, _decode, input.Threads, input.Kernels, input.Json })
             Add(option);
         SetAction(Run);
@@ -41,11 +41,10 @@ internal sealed class BenchCommand : Command
 
     private void Run(ParseResult call)
     {
-        Shape shape = call.GetValue(_shape) ?? s_default;
+        (string name, LlamaConfig config) = s_shapes[call.GetValue(_shape) ?? 0];
         ElementType type = call.GetValue(_type) ?? ElementType.F32;
         int tokens = call.GetValue(_tokens), decode = call.GetValue(_decode);
         RecordingPlan plan = RunCommand.ParsePlan(call.GetValue(_record)!);
-        LlamaConfig config = shape.Config;
         if (tokens + decode > config.MaxPositionEmbeddings)
             throw new UsageException($"{tokens} + {decode} tokens are more than the shape's context of {config.MaxPositionEmbeddings}: use fewer");
         using LlamaModel model = _terminal.Work("random weights", _ => LlamaModel.CreateRandom(config, seed: 1, type));
@@ -56,8 +55,8 @@ internal sealed class BenchCommand : Command
         double median = seconds[seconds.Length / 2];
         PlainView.Write(_terminal, call.GetValue(_input.Json), new JsonObject
         {
-            ["shape"] = Input.Word(call, _shape) ?? "smollm-135m",
-            ["dtype"] = Input.Word(call, _type) ?? "f32",
+            ["shape"] = name,
+            ["dtype"] = type.ToString().ToLowerInvariant(),
             ["tokens"] = tokens,
             ["threads"] = session.Threads,
             ["kernels"] = KernelTiers.Name(session.Kernels),
@@ -67,7 +66,7 @@ internal sealed class BenchCommand : Command
             ["max_seconds"] = seconds[^1],
             ["runs"] = seconds.Length,
             ["tokens_per_second"] = measured / median,
-            ["gflops"] = shape.FlopsPerToken * measured / median / 1e9,
+            ["gflops"] = FlopsPerToken(config) * measured / median / 1e9,
             ["recorded_bytes"] = session.Cache.Bytes,
             ["allocated_bytes"] = (long)allocated,
             ["decode"] = decode,
@@ -80,7 +79,7 @@ internal sealed class BenchCommand : Command
         var random = new Random(1);
         int[] ids = [.. Enumerable.Range(0, tokens + decode).Select(_ => random.Next(config.VocabSize))];
         var seconds = new List<double>(MostRuns);
-        // Once to warm up: memory, tiers of compilation.
+        // Twice to warm up: memory, then tiers of compilation.
         Once(session, ids, tokens);
         Once(session, ids, tokens);
         long before = GC.GetTotalAllocatedBytes(precise: true);
@@ -101,23 +100,20 @@ internal sealed class BenchCommand : Command
         return Stopwatch.GetElapsedTime(start).TotalSeconds;
     }
 
-    /// <summary>A known shape.</summary>
-    private readonly record struct Shape(int Hidden, int Intermediate, int Layers, int Heads, int KvHeads, int HeadDim, int Vocabulary, int Context)
-    {
-        public LlamaConfig Config => new()
-        {
-            HiddenSize = Hidden,
-            IntermediateSize = Intermediate,
-            NumHiddenLayers = Layers,
-            NumAttentionHeads = Heads,
-            NumKeyValueHeads = KvHeads,
-            HeadDim = HeadDim,
-            VocabSize = Vocabulary,
-            MaxPositionEmbeddings = Context,
-            TieWordEmbeddings = true,
-        };
+    /// <summary>Two for every weight of the blocks' matrices; attention's scores and the unembedding are not counted.</summary>
+    private static double FlopsPerToken(LlamaConfig c) =>
+        2.0 * c.NumHiddenLayers * c.HiddenSize * (2.0 * (c.NumAttentionHeads + c.NumKeyValueHeads) * c.HeadDim + 3.0 * c.IntermediateSize);
 
-        /// <summary>Two for every weight of the blocks' matrices; attention's scores and the unembedding are not counted.</summary>
-        public double FlopsPerToken => 2.0 * Layers * Hidden * (2.0 * Heads * HeadDim + 2.0 * KvHeads * HeadDim + 3.0 * Intermediate);
-    }
+    private static LlamaConfig Shape(int hidden, int intermediate, int layers, int heads, int kvHeads, int headDim, int vocabulary, int context) => new()
+    {
+        HiddenSize = hidden,
+        IntermediateSize = intermediate,
+        NumHiddenLayers = layers,
+        NumAttentionHeads = heads,
+        NumKeyValueHeads = kvHeads,
+        HeadDim = headDim,
+        VocabSize = vocabulary,
+        MaxPositionEmbeddings = context,
+        TieWordEmbeddings = true,
+    };
 }

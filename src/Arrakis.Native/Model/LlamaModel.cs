@@ -99,13 +99,8 @@ public sealed class LlamaModel : IDisposable
     public ActivationCache LoadCache(string path)
     {
         ActivationCache cache = ActivationCache.Load(path);
-        foreach (string name in cache.Names)
-        {
-            if (!HookNames.TryParse(name, out HookPoint point, out int layer) || layer >= Config.NumHiddenLayers
-                || point.Shape(Config, 1, 1) != point.Shape(cache.Config, 1, 1))
-                throw new ModelFormatException(path, $"tensor {name} is not of this model: its shape or layer differs");
-        }
-
+        if (cache.FindForeign(Config) is { } name)
+            throw new ModelFormatException(path, $"tensor {name} is not of this model: its shape or layer differs");
         cache.ResultSource = (layer, z, result) =>
         {
             using LlamaSession session = CreateSession();

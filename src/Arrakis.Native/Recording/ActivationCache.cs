@@ -153,6 +153,21 @@ public sealed class ActivationCache
     /// <exception cref="ModelFormatException">The file is damaged, or is no saved cache.</exception>
     public static ActivationCache Load(string path) => CacheFile.Load(path, Format, Version);
 
+    /// <summary>The first name whose layer or shape a model of this shape does not have; null where the cache may be of such a model.</summary>
+    internal string? FindForeign(LlamaConfig config)
+    {
+        // A session's cache has its model's own shape.
+        if (ReferenceEquals(config, Config))
+            return null;
+        foreach ((HookPoint point, int layer) in _points)
+        {
+            if (layer >= config.NumHiddenLayers || point.Shape(config, 1, 1) != point.Shape(Config, 1, 1))
+                return point.Name(layer);
+        }
+
+        return null;
+    }
+
     /// <summary>Takes over the pass that has just run.</summary>
     internal void Fill(ReadOnlySpan<int> ids, int past, Func<int, ReadOnlyMemory<float>> values)
     {
