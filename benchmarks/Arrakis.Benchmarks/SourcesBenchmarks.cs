@@ -1,44 +1,28 @@
 using Arrakis.Analysis;
-using Arrakis.Native;
 using BenchmarkDotNet.Attributes;
 
 namespace Arrakis.Benchmarks;
 
 /// <summary>The flow from every position to the last one through two layers: with one covector carried down, or source by source.</summary>
-public class SourcesBenchmarks
+public class SourcesBenchmarks : RecordedRun
 {
     private const int Tokens = 64;
 
-    private readonly LlamaConfig _config = Shapes.SmolLM(layers: 2);
-    private LlamaModel _model = null!;
-    private LlamaSession _session = null!;
+    private static FlowOptions Question => new() { Paths = 0, Edges = 0, Compute = Options };
 
-    private static FlowOptions Options => new() { Paths = 0, Edges = 0, Compute = new AnalysisOptions { Threads = 1 } };
+    protected override int Length => Tokens;
 
-    [GlobalSetup]
-    public void Setup()
-    {
-        _model = LlamaModel.CreateRandom(_config, seed: 1);
-        _session = _model.CreateSession(RecordingPlan.Flow, new SessionOptions { Threads = 1 });
-        _session.Forward(Shapes.Ids(_config, Tokens));
-    }
-
-    [GlobalCleanup]
-    public void Cleanup()
-    {
-        _session.Dispose();
-        _model.Dispose();
-    }
+    protected override int Layers => 2;
 
     [Benchmark(Baseline = true, Description = "source by source")]
     public double OneByOne()
     {
         double sum = 0;
         for (int src = 0; src < Tokens; src++)
-            sum += FlowTracer.Trace(_model, _session.Cache, src, Tokens - 1, Options).Total;
+            sum += FlowTracer.Trace(Model, Session.Cache, src, Tokens - 1, Question).Total;
         return sum;
     }
 
     [Benchmark(Description = "FlowTracer.Trace, all sources")]
-    public double AllAtOnce() => FlowTracer.Trace(_model, _session.Cache, 0, Tokens - 1, Options with { AllSources = true }).Conservation!.Value.Sum;
+    public double AllAtOnce() => FlowTracer.Trace(Model, Session.Cache, 0, Tokens - 1, Question with { AllSources = true }).Conservation!.Value.Sum;
 }

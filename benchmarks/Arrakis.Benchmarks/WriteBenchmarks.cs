@@ -6,38 +6,19 @@ using BenchmarkDotNet.Attributes;
 namespace Arrakis.Benchmarks;
 
 /// <summary>Write norms and shares of one layer: from Gram matrices, or from what every head wrote, materialised.</summary>
-public class WriteBenchmarks
+public class WriteBenchmarks : RecordedRun
 {
-    private readonly LlamaConfig _config = Shapes.SmolLM(layers: 4);
-    private readonly AnalysisOptions _options = new() { Threads = 1 };
-    private LlamaModel _model = null!;
-    private LlamaSession _session = null!;
-
     [Params(128, 512)]
     public int Tokens { get; set; }
 
-    [GlobalSetup]
-    public void Setup()
-    {
-        _model = LlamaModel.CreateRandom(_config, seed: 1);
-        // Without attn.result recorded, the cache computes it from z: T·H·D floats, which is what the plain way needs.
-        _session = _model.CreateSession(RecordingPlan.Heads, new SessionOptions { Threads = 1 });
-        _session.Forward(Shapes.Ids(_config, Tokens));
-    }
-
-    [GlobalCleanup]
-    public void Cleanup()
-    {
-        _session.Dispose();
-        _model.Dispose();
-    }
+    protected override int Length => Tokens;
 
     [Benchmark(Baseline = true, Description = "attn.result materialised")]
     public float Materialised()
     {
-        int heads = _config.NumAttentionHeads, d = _config.HiddenSize;
+        int heads = Config.NumAttentionHeads, d = Config.HiddenSize;
         float[] result = new float[Tokens * heads * d];
-        _session.ComputeResult(2, _session.Cache.Flat(HookPoint.Z, 2).ToArray(), result);
+        Session.ComputeResult(2, Session.Cache.Flat(HookPoint.Z, 2).ToArray(), result);
         float[] whole = new float[d], norms = new float[Tokens * heads], shares = new float[Tokens * heads];
         for (int t = 0; t < Tokens; t++)
         {
@@ -57,5 +38,5 @@ public class WriteBenchmarks
     }
 
     [Benchmark(Description = "HeadWrites.Measure")]
-    public double FromGrams() => HeadWrites.Measure(_model, _session.Cache, 2, _options).ShareError;
+    public double FromGrams() => HeadWrites.Measure(Model, Session.Cache, 2, Options).ShareError;
 }
