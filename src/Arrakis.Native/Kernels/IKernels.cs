@@ -32,7 +32,8 @@ internal unsafe interface IKernels
     /// <param name="panelStride">Floats from one k of the panel to the next.</param>
     /// <param name="c">The tile: row r begins at r · vectors · Lanes.</param>
     /// <param name="accumulate">Whether to add to the tile instead of setting it.</param>
-    static abstract void Tile(int vectors, int depth, float* a, nint aStride, float* panel, nint panelStride, float* c, bool accumulate);
+    /// <param name="ahead">What to bring into cache meanwhile; a tier may leave it be.</param>
+    static abstract void Tile(int vectors, int depth, float* a, nint aStride, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead = default);
 
     /// <summary>destination[j · destinationStride + i] = source[i · sourceStride + j] for i below rows and j below columns.</summary>
     static abstract void Transpose(float* source, nint sourceStride, float* destination, nint destinationStride, int rows, int columns);

@@ -72,7 +72,7 @@ internal static unsafe class MatrixProduct<TKernels> where TKernels : struct, IK
     /// <summary>The products of packed activations.</summary>
     public static void Multiply(WorkerTeam team, in Panels x, ReadOnlySpan<Product> products, in WorkerScratch scratch)
     {
-        var job = new TileJob(x, products, scratch);
+        var job = new TileJob(x, products, scratch, team.Size);
         team.Run(job, job.Items);
     }
 
@@ -145,11 +145,12 @@ internal static unsafe class MatrixProduct<TKernels> where TKernels : struct, IK
     {
         private readonly Panels _x;
         private readonly Products _products;
-        private readonly int _count;
+        private readonly int _count, _workers;
         private readonly WorkerScratch _scratch;
 
-        public TileJob(in Panels x, ReadOnlySpan<Product> products, in WorkerScratch scratch)
+        public TileJob(in Panels x, ReadOnlySpan<Product> products, in WorkerScratch scratch, int workers)
         {
+            _workers = workers;
             (_x, _count, _scratch) = (x, products.Length, scratch);
             products.CopyTo(_products);
         }
@@ -159,17 +160,24 @@ internal static unsafe class MatrixProduct<TKernels> where TKernels : struct, IK
         public static void Run(in TileJob job, int item, int worker)
         {
             ref readonly Product product = ref Find(in job._products, item, RowsPerItem, out int firstRow);
-            Multiply(job._x, product, firstRow, job._scratch.Of(worker));
+            // The item that this worker will most likely draw next.
+            int next = item + job._workers;
+            int nextRow = 0;
+            Product ahead = next < job.Items ? Find(in job._products, next, RowsPerItem, out nextRow) : default;
+            Multiply(job._x, product, firstRow, job._scratch.Of(worker), ahead, nextRow);
         }
 
-        private static void Multiply(in Panels x, in Product product, int firstRow, float* scratch)
+        private static void Multiply(in Panels x, in Product product, int firstRow, float* scratch, in Product nextProduct, int nextRow)
         {
+            int nextRows = nextProduct.Y == null || nextProduct.Transposed ? 0 : Math.Min(RowsPerItem, nextProduct.Outputs - nextRow);
+            int panels = (x.Tokens + PanelTokens - 1) / PanelTokens;
             int rows = Math.Min(RowsPerItem, product.Outputs - firstRow);
             int groups = (rows + TKernels.TileRows - 1) / TKernels.TileRows;
             int block = DepthBlock(x.Depth);
             float* tiles = scratch + RowsPerItem * (MostDepth + WidenSlack);
             for (int k = 0; k < x.Depth; k += block)
             {
+                int tileIndex = 0, tileCount = panels * groups;
                 int depth = Math.Min(block, x.Depth - k);
                 float* a = product.Transposed
                     ? Columns(product.W, firstRow, rows, groups * TKernels.TileRows, k, depth, scratch, out nint aStride)
@@ -182,7 +190,9 @@ internal static unsafe class MatrixProduct<TKernels> where TKernels : struct, IK
                     {
                         int r = g * TKernels.TileRows;
                         float* tile = tiles + start * groups * TKernels.TileRows + r * width;
-                        TKernels.Tile(width / TKernels.Lanes, depth, a + r * aStride, aStride, panel, width, tile, accumulate: k > 0);
+                        int f = nextRows * tileIndex / tileCount, t = nextRows * ++tileIndex / tileCount;
+                        var look = new Ahead(t == f ? null : nextProduct.W.Row(nextRow + f) + nextProduct.W.Type.RowBytes(k), nextProduct.W.RowBytes, t - f, (int)(nextProduct.W.Type.RowBytes(32) / 2));
+                        TKernels.Tile(width / TKernels.Lanes, depth, a + r * aStride, aStride, panel, width, tile, accumulate: k > 0, in look);
                         if (k + depth < x.Depth)
                             continue;
                         float* y = product.Y + start * product.YStride + firstRow + r;

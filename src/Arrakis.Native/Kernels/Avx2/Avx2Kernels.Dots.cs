@@ -72,7 +72,8 @@ internal readonly unsafe partial struct Avx2Kernels
             for (; k + Width <= columns; k += Width, row += T.Bytes)
                 s0 = Fma.MultiplyAdd(T.Load(row), Vector256.Load(x + k), s0);
             float sum = Vector256.Sum((s0 + s1) + (s2 + s3));
-            ScalarKernels.Widen(T.Type, row, columns - k, tail);
+            if (k < columns)
+                ScalarKernels.Widen(T.Type, row, columns - k, tail);
             for (int i = 0; k < columns; k++, i++)
                 sum += tail[i] * x[k];
             y[r] = sum;

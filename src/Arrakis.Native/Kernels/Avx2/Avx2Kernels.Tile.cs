@@ -7,7 +7,7 @@ namespace Arrakis.Native.Kernels;
 // Six rows by two vectors: 12 of the 16 registers hold sums, two a row of the panel, one the broadcast element.
 internal readonly unsafe partial struct Avx2Kernels
 {
-    public static void Tile(int vectors, int depth, float* a, nint aStride, float* panel, nint panelStride, float* c, bool accumulate)
+    public static void Tile(int vectors, int depth, float* a, nint aStride, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
     {
         switch (vectors)
         {

@@ -52,49 +52,123 @@ internal readonly unsafe partial struct Avx512Kernels
         }
     }
 
+    // Four rows at a time: an x that is loaded serves four products, eight sums cover the latency of a multiply-add, and one reduction serves four rows.
+    private const int RowsAtOnce = 4;
+
     private static void ElementDots<T>(in WeightMatrix matrix, int first, int rows, float* x, float* y) where T : struct, IElements
     {
-        int columns = matrix.Columns;
-        float* tail = stackalloc float[Width];
-        for (int r = 0; r < rows; r++)
+        int columns = matrix.Columns, rest = columns % Width;
+        if (columns < Width)
         {
-            byte* row = matrix.Row(first + r);
-            Vector512<float> s0 = Vector512<float>.Zero, s1 = s0, s2 = s0, s3 = s0;
+            ScalarKernels.Dots(in matrix, first, rows, x, y);
+            return;
+        }
+
+        // The last, partial vector is loaded so that it ends with the row; what it shares with the one before is taken out of both factors.
+        Vector512<float> kept = Vector512.GreaterThanOrEqual(Vector512<int>.Indices, Vector512.Create(Width - rest)).AsSingle();
+        Vector512<float> lastX = Vector512.Load(x + columns - Width) & kept;
+        nint lastAt = (nint)T.Type.RowBytes(columns) - T.Bytes;
+        for (int r = 0; r < rows; r += RowsAtOnce)
+        {
+            Rows(in matrix, first, r, rows, out byte* row0, out byte* row1, out byte* row2, out byte* row3);
+            Vector512<float> s0 = Vector512<float>.Zero, s1 = s0, s2 = s0, s3 = s0, t0 = s0, t1 = s0, t2 = s0, t3 = s0;
+            nint at = 0;
             int k = 0;
-            for (; k + 4 * Width <= columns; k += 4 * Width, row += 4 * T.Bytes)
+            for (; k + 2 * Width <= columns; k += 2 * Width, at += 2 * T.Bytes)
             {
-                s0 = Vector512.FusedMultiplyAdd(T.Load(row), Vector512.Load(x + k), s0);
-                s1 = Vector512.FusedMultiplyAdd(T.Load(row + T.Bytes), Vector512.Load(x + k + Width), s1);
-                s2 = Vector512.FusedMultiplyAdd(T.Load(row + 2 * T.Bytes), Vector512.Load(x + k + 2 * Width), s2);
-                s3 = Vector512.FusedMultiplyAdd(T.Load(row + 3 * T.Bytes), Vector512.Load(x + k + 3 * Width), s3);
+                Vector512<float> x0 = Vector512.Load(x + k), x1 = Vector512.Load(x + k + Width);
+                s0 = Vector512.FusedMultiplyAdd(T.Load(row0 + at), x0, s0);
+                s1 = Vector512.FusedMultiplyAdd(T.Load(row1 + at), x0, s1);
+                s2 = Vector512.FusedMultiplyAdd(T.Load(row2 + at), x0, s2);
+                s3 = Vector512.FusedMultiplyAdd(T.Load(row3 + at), x0, s3);
+                t0 = Vector512.FusedMultiplyAdd(T.Load(row0 + at + T.Bytes), x1, t0);
+                t1 = Vector512.FusedMultiplyAdd(T.Load(row1 + at + T.Bytes), x1, t1);
+                t2 = Vector512.FusedMultiplyAdd(T.Load(row2 + at + T.Bytes), x1, t2);
+                t3 = Vector512.FusedMultiplyAdd(T.Load(row3 + at + T.Bytes), x1, t3);
             }
 
-            for (; k + Width <= columns; k += Width, row += T.Bytes)
-                s0 = Vector512.FusedMultiplyAdd(T.Load(row), Vector512.Load(x + k), s0);
-            float sum = Vector512.Sum((s0 + s1) + (s2 + s3));
-            ScalarKernels.Widen(T.Type, row, columns - k, tail);
-            for (int i = 0; k < columns; k++, i++)
-                sum += tail[i] * x[k];
-            y[r] = sum;
+            if (k + Width <= columns)
+            {
+                Vector512<float> x0 = Vector512.Load(x + k);
+                s0 = Vector512.FusedMultiplyAdd(T.Load(row0 + at), x0, s0);
+                s1 = Vector512.FusedMultiplyAdd(T.Load(row1 + at), x0, s1);
+                s2 = Vector512.FusedMultiplyAdd(T.Load(row2 + at), x0, s2);
+                s3 = Vector512.FusedMultiplyAdd(T.Load(row3 + at), x0, s3);
+            }
+
+            if (rest > 0)
+            {
+                t0 = Vector512.FusedMultiplyAdd(T.Load(row0 + lastAt) & kept, lastX, t0);
+                t1 = Vector512.FusedMultiplyAdd(T.Load(row1 + lastAt) & kept, lastX, t1);
+                t2 = Vector512.FusedMultiplyAdd(T.Load(row2 + lastAt) & kept, lastX, t2);
+                t3 = Vector512.FusedMultiplyAdd(T.Load(row3 + lastAt) & kept, lastX, t3);
+            }
+
+            Put(Sums(s0 + t0, s1 + t1, s2 + t2, s3 + t3), y + r, rows - r);
         }
     }
 
     private static void BlockDots<T>(in WeightMatrix matrix, int first, int rows, float* x, float* y) where T : struct, IBlocks
     {
-        for (int r = 0; r < rows; r++)
+        for (int r = 0; r < rows; r += RowsAtOnce)
         {
-            byte* block = matrix.Row(first + r);
-            Vector512<float> s0 = Vector512<float>.Zero, s1 = s0;
-            for (int k = 0; k < matrix.Columns; k += 2 * Width, block += T.Bytes)
+            Rows(in matrix, first, r, rows, out byte* row0, out byte* row1, out byte* row2, out byte* row3);
+            Vector512<float> s0 = Vector512<float>.Zero, s1 = s0, s2 = s0, s3 = s0;
+            nint at = 0;
+            for (int k = 0; k < matrix.Columns; k += 2 * Width, at += T.Bytes)
             {
-                T.Load(block, out Vector512<float> low, out Vector512<float> high);
-                Vector512<float> scale = Vector512.Create(ScaleOf(block));
-                s0 = Vector512.FusedMultiplyAdd(low * scale, Vector512.Load(x + k), s0);
-                s1 = Vector512.FusedMultiplyAdd(high * scale, Vector512.Load(x + k + Width), s1);
+                Vector512<float> x0 = Vector512.Load(x + k), x1 = Vector512.Load(x + k + Width);
+                s0 = AddBlock<T>(row0 + at, x0, x1, s0);
+                s1 = AddBlock<T>(row1 + at, x0, x1, s1);
+                s2 = AddBlock<T>(row2 + at, x0, x1, s2);
+                s3 = AddBlock<T>(row3 + at, x0, x1, s3);
             }
 
-            y[r] = Vector512.Sum(s0 + s1);
+            Put(Sums(s0, s1, s2, s3), y + r, rows - r);
         }
+    }
+
+    // The block's integers are multiplied first and its scale last: one multiplication by the scale for the two halves.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> AddBlock<T>(byte* block, Vector512<float> x0, Vector512<float> x1, Vector512<float> sum) where T : struct, IBlocks
+    {
+        T.Load(block, out Vector512<float> low, out Vector512<float> high);
+        return Vector512.FusedMultiplyAdd(Vector512.FusedMultiplyAdd(high, x1, low * x0), Vector512.Create(ScaleOf(block)), sum);
+    }
+
+    // Past the last row the last one is read again, so that every row is summed in the same way wherever it falls.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Rows(in WeightMatrix matrix, int first, int r, int rows, out byte* row0, out byte* row1, out byte* row2, out byte* row3)
+    {
+        int last = first + rows - 1;
+        row0 = matrix.Row(first + r);
+        row1 = matrix.Row(Math.Min(first + r + 1, last));
+        row2 = matrix.Row(Math.Min(first + r + 2, last));
+        row3 = matrix.Row(Math.Min(first + r + 3, last));
+    }
+
+    /// <summary>The sum of each vector's elements, added in the same order for all four.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> Sums(Vector512<float> s0, Vector512<float> s1, Vector512<float> s2, Vector512<float> s3)
+    {
+        Vector512<float> s01 = Avx512F.UnpackLow(s0, s1) + Avx512F.UnpackHigh(s0, s1);
+        Vector512<float> s23 = Avx512F.UnpackLow(s2, s3) + Avx512F.UnpackHigh(s2, s3);
+        Vector512<float> sums = Avx512F.UnpackLow(s01.AsDouble(), s23.AsDouble()).AsSingle() + Avx512F.UnpackHigh(s01.AsDouble(), s23.AsDouble()).AsSingle();
+        Vector256<float> half = sums.GetLower() + sums.GetUpper();
+        return half.GetLower() + half.GetUpper();
+    }
+
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Put(Vector128<float> sums, float* y, int rows)
+    {
+        if (rows >= RowsAtOnce)
+        {
+            sums.Store(y);
+            return;
+        }
+
+        for (int i = 0; i < rows; i++)
+            y[i] = sums[i];
     }
 
     private static void WidenElements<T>(byte* source, int count, float* destination) where T : struct, IElements

@@ -13,7 +13,7 @@ internal readonly unsafe struct ScalarKernels : IKernels
 
     public static int TileRows => 1;
 
-    public static void Tile(int vectors, int depth, float* a, nint aStride, float* panel, nint panelStride, float* c, bool accumulate)
+    public static void Tile(int vectors, int depth, float* a, nint aStride, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
     {
         float sum = 0;
         for (int k = 0; k < depth; k++)

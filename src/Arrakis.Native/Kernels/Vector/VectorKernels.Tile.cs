@@ -6,7 +6,7 @@ namespace Arrakis.Native.Kernels;
 // Four rows by two vectors: eight sums fit any machine's registers and cover a latency of four cycles at two multiply-adds a cycle.
 internal readonly unsafe partial struct VectorKernels
 {
-    public static void Tile(int vectors, int depth, float* a, nint aStride, float* panel, nint panelStride, float* c, bool accumulate)
+    public static void Tile(int vectors, int depth, float* a, nint aStride, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
     {
         switch (vectors)
         {
