@@ -59,7 +59,7 @@ internal sealed unsafe class BoundInterventions
 
     /// <summary>Checks a pass that is about to begin, and looks up what its values are replaced by.</summary>
     /// <exception cref="ArrakisException">A position is not in the sequence, or a source is not of this model or not of this length.</exception>
-    public void Bind(ActivationCache own, int past, int tokens)
+    public void Bind(ActivationCache? own, int past, int tokens)
     {
         foreach (Operation[]? operations in _operations)
         {
@@ -136,7 +136,7 @@ internal sealed unsafe class BoundInterventions
             ? (position, position + tokens - 1)
             : p >= position && p < position + tokens ? (p, p) : (0, -1);
 
-        public void Bind(in CacheOrigin model, ActivationCache own, int past, int tokens)
+        public void Bind(in CacheOrigin model, ActivationCache? own, int past, int tokens)
         {
             if (_position >= past + tokens)
                 throw new ArrakisException($"an intervention at {_i.Point.Name(layer)} names position {_position}: the sequence has positions 0-{past + tokens - 1}");

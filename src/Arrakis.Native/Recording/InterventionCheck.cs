@@ -17,7 +17,7 @@ internal static class InterventionCheck
     }
 
     /// <summary>Refuses a source that is not a run of this model over the tokens of the pass.</summary>
-    public static void Cache(ActivationCache cache, in CacheOrigin model, ActivationCache own, int past, int tokens)
+    public static void Cache(ActivationCache cache, in CacheOrigin model, ActivationCache? own, int past, int tokens)
     {
         if (ReferenceEquals(cache, own))
             throw new ArrakisException("an intervention reads from the session's own cache, which the pass overwrites: take that of another session, or a saved one");
