@@ -1,3 +1,5 @@
+using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Arrakis.Native.Kernels;
 using Arrakis.Native.Memory;
 using Arrakis.Native.Weights;
@@ -26,9 +28,16 @@ internal sealed unsafe partial class ForwardPass<TKernels>
 
     private void Attend(int layer, float* rotQ, float* z)
     {
+        int next = AttendReaders(layer, rotQ, z);
+        Attend(layer, next, config.NumAttentionHeads - next, rotQ, z, cache.Keys(layer), cache.Values(layer));
+    }
+
+    private void Attend(int layer, int firstHead, int heads, float* rotQ, float* z, float* keys, float* values)
+    {
+        using PlanHandle plan = RowInterventions(layer);
         var job = new AttentionJob(
-            config, _position, _tokens, _callTokens, _callKeys, rotQ, z, cache.Keys(layer), cache.Values(layer), cache.RowStride, cache.HeadStride,
-            Rows(HookPoint.AttnScores, layer), Rows(HookPoint.Pattern, layer), workspace.Workers);
+            config, firstHead, heads, _position, _tokens, _callTokens, _callKeys, rotQ, z, keys, values, cache.RowStride, cache.HeadStride,
+            Rows(HookPoint.AttnScores, layer), Rows(HookPoint.Pattern, layer), workspace.Workers, layer, plan.Handle);
         team.Run(job, job.Items);
     }
 
@@ -60,19 +69,24 @@ internal sealed unsafe partial class ForwardPass<TKernels>
 
     private void HeadResults(int layer, float* z, float* result, int tokens, float* packed, in WorkerScratch scratch)
     {
-        int k = config.HeadDim;
         for (int h = 0; h < config.NumAttentionHeads; h++)
-        {
-            Panels head = MatrixProduct<TKernels>.Pack(team, z + (nint)h * k, _q, tokens, k, packed);
-            WeightMatrix output = weights.Layers[layer].Output.SliceColumns(h * k, k);
-            MatrixProduct<TKernels>.Multiply(team, head, [new(output, result + (nint)h * _d, (nint)config.NumAttentionHeads * _d)], scratch);
-        }
+            HeadResult(layer, h, z, result + (nint)h * _d, (nint)config.NumAttentionHeads * _d, tokens, packed, scratch);
+    }
+
+    private void HeadResult(int layer, int head, float* z, float* result, nint stride, int tokens, float* packed, in WorkerScratch scratch)
+    {
+        int k = config.HeadDim;
+        Panels panels = MatrixProduct<TKernels>.Pack(team, z + (nint)head * k, _q, tokens, k, packed);
+        WeightMatrix output = weights.Layers[layer].Output.SliceColumns(head * k, k);
+        MatrixProduct<TKernels>.Multiply(team, panels, [new(output, result, stride)], scratch);
     }
 
     private readonly struct AttentionJob(
-        LlamaConfig c, int position, int tokens, int callTokens, int callKeys, float* q, float* z, float* keys, float* values, int rowStride,
-        nint headStride, float* scores, float* pattern, WorkerScratch scratch) : IJob<AttentionJob>
+        LlamaConfig c, int firstHead, int headCount, int position, int tokens, int callTokens, int callKeys, float* q, float* z, float* keys, float* values,
+        int rowStride, nint headStride, float* scores, float* pattern, WorkerScratch scratch, int layer, GCHandle interventions) : IJob<AttentionJob>
     {
+        private readonly int _firstHead = firstHead, _headCount = headCount, _layer = layer;
+        private readonly GCHandle _interventions = interventions;
         private readonly int _heads = c.NumAttentionHeads, _group = c.HeadsPerKeyValueHead, _headDim = c.HeadDim;
         private readonly int _position = position, _tokens = tokens, _rowStride = rowStride, _callKeys = callKeys, _callTokens = callTokens;
         private readonly nint _headStride = headStride;
@@ -86,12 +100,13 @@ internal sealed unsafe partial class ForwardPass<TKernels>
 
         private nint QueryStride => (nint)_heads * _headDim;
 
-        public int Items => _heads * Blocks;
+        public int Items => _headCount * Blocks;
 
         public static void Run(in AttentionJob job, int item, int worker)
         {
             // Late blocks see the most keys: they go first, so that the last items are the short ones.
-            (int fromLast, int head) = Math.DivRem(item, job._heads);
+            (int fromLast, int head) = Math.DivRem(item, job._headCount);
+            head += job._firstHead;
             int first = (job.Blocks - 1 - fromLast) * job.BlockLength;
             int queries = Math.Min(job.BlockLength, job._tokens - first);
             float* keys = job._keys + head / job._group * job._headStride;
@@ -138,11 +153,19 @@ internal sealed unsafe partial class ForwardPass<TKernels>
                 int visible = _position + first + i + 1;
                 nint recorded = ((nint)head * _callTokens + first + i) * _callKeys;
                 TKernels.Scale(row, _scale, row, visible);
+                Intervene(HookPoint.AttnScores, head, first + i, row, visible);
                 Record(_scores, recorded, row, visible, float.NegativeInfinity);
                 TKernels.Softmax(row, row, visible);
+                Intervene(HookPoint.Pattern, head, first + i, row, visible);
                 new Span<float>(row + visible, seen - visible).Clear();
                 Record(_pattern, recorded, row, visible, 0);
             }
+        }
+
+        private void Intervene(HookPoint point, int head, int query, float* row, int visible)
+        {
+            if (_interventions.IsAllocated)
+                Unsafe.As<BoundInterventions>(_interventions.Target!).Apply(point, _layer, _position + query, head, new Span<float>(row, visible));
         }
 
         private void Record(float* recording, nint at, float* row, int visible, float beyond)

@@ -6,6 +6,9 @@ namespace Arrakis.Native.Model;
 /// <summary>A forward pass over one sequence, whatever its kernels.</summary>
 internal abstract class ForwardPass
 {
+    /// <summary>What the next pass changes, bound to it; null for nothing.</summary>
+    public BoundInterventions? Interventions { get; set; }
+
     /// <summary>Runs tokens that follow the first <paramref name="past"/> positions of the sequence.</summary>
     /// <param name="ids">T token ids, checked by the caller.</param>
     /// <param name="past">Positions of the sequence whose keys and values are in the cache.</param>
@@ -62,7 +65,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
         _rotary = rotary.For(_callKeys);
         long packed = MatrixProduct<TKernels>.PackedLength(chunk, Math.Max(Math.Max(_d, _f), _q));
         long perWorker = Math.Max(MatrixProduct<TKernels>.ScratchLength(chunk), AttentionScratch(config, _callKeys));
-        workspace.Prepare(_callTokens, _callKeys, chunk, packed, team.Size, Arena.Footprint(perWorker));
+        workspace.Prepare(_callTokens, _callKeys, chunk, packed, team.Size, Arena.Footprint(perWorker), InterventionFloats(chunk));
 
         for (_first = 0; _first < ids.Length; _first += _tokens)
         {
@@ -86,6 +89,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
         float* x = At(HookPoint.ResidPre);
         for (int t = 0; t < ids.Length; t++)
             TKernels.Widen(weights.Embedding.Type, weights.Embedding.Row(ids[t]), _d, x + (nint)t * _d);
+        Intervene(0, HookPoint.Embed);
     }
 
     private void Block(int layer)
@@ -96,31 +100,47 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
         // Attention: what every head reads and writes.
         float* q = At(HookPoint.Q, layer), k = At(HookPoint.K, layer), v = At(HookPoint.V, layer);
         float* rotQ = At(HookPoint.RotQ, layer), z = At(HookPoint.Z, layer), attnOut = At(HookPoint.AttnOut, layer);
+        Intervene(layer, HookPoint.ResidPre);
         Norm(pre, w.AttentionNorm, At(HookPoint.Ln1Scale, layer), At(HookPoint.Ln1Normalized, layer));
+        InterveneNorm(layer, HookPoint.Ln1Scale, HookPoint.Ln1Normalized, pre, w.AttentionNorm);
         Project(workspace.Normed, _d, [new(w.Query, q, _q), new(w.Key, k, _kv), new(w.Value, v, _kv)]);
+        Intervene(layer, HookPoint.Q, HookPoint.K, HookPoint.V);
         RotateAndStore(layer, q, k, v, rotQ);
+        InterveneRotated(layer, k);
         Attend(layer, rotQ, z);
+        Intervene(layer, HookPoint.Z);
         RecordResult(layer, z);
         Project(z, _q, [new(w.Output, attnOut, _d)]);
+        InterveneResult(layer, z, attnOut);
+        Intervene(layer, HookPoint.AttnOut);
         Add(pre, attnOut, mid);
+        Intervene(layer, HookPoint.ResidMid);
 
         // The MLP: SiLU(gate) ∘ up, and back down.
         float* gate = At(HookPoint.MlpPre, layer), up = At(HookPoint.MlpPreLinear, layer);
         float* hidden = At(HookPoint.MlpPost, layer), mlpOut = At(HookPoint.MlpOut, layer);
         Norm(mid, w.MlpNorm, At(HookPoint.Ln2Scale, layer), At(HookPoint.Ln2Normalized, layer));
+        InterveneNorm(layer, HookPoint.Ln2Scale, HookPoint.Ln2Normalized, mid, w.MlpNorm);
         Project(workspace.Normed, _d, [new(w.Gate, gate, _f), new(w.Up, up, _f)]);
+        Intervene(layer, HookPoint.MlpPre, HookPoint.MlpPreLinear);
         SiluMultiply(gate, up, hidden);
+        Intervene(layer, HookPoint.MlpPost);
         Project(hidden, _f, [new(w.Down, mlpOut, _d)]);
+        Intervene(layer, HookPoint.MlpOut);
         Add(mid, mlpOut, post);
+        Intervene(layer, HookPoint.ResidPost);
     }
 
     private void Unembed()
     {
-        Norm(At(HookPoint.ResidPost, config.NumHiddenLayers - 1), weights.FinalNorm, At(HookPoint.LnFinalScale), At(HookPoint.LnFinalNormalized));
+        float* x = At(HookPoint.ResidPost, config.NumHiddenLayers - 1);
+        Norm(x, weights.FinalNorm, At(HookPoint.LnFinalScale), At(HookPoint.LnFinalNormalized));
+        InterveneNorm(0, HookPoint.LnFinalScale, HookPoint.LnFinalNormalized, x, weights.FinalNorm);
         if (workspace.Recorded(HookPoint.Logits, 0) != null)
             Project(workspace.Normed, _d, [new(weights.Unembedding, At(HookPoint.Logits), config.VocabSize)]);
         else if (_first + _tokens == _callTokens)
             Project(workspace.Normed + (nint)(_tokens - 1) * _d, 1, _d, [new(weights.Unembedding, workspace.LastLogits, config.VocabSize)]);
+        InterveneLogits();
     }
 
     private void Project(float* x, int depth, ReadOnlySpan<Product> products) => Project(x, _tokens, depth, products);

@@ -8,9 +8,11 @@ namespace Arrakis.Native.Model;
 /// </summary>
 internal sealed unsafe class KvCache(LlamaConfig config, Arena arena)
 {
-    // The widest vector, and more rows than any tier's tile has.
+    /// <summary>More rows than any tier's tile has.</summary>
+    public const int SpareRows = 8;
+
+    // The widest vector.
     private const int Lanes = 16;
-    private const int SpareRows = 8;
 
     private readonly nint[] _keys = new nint[config.NumHiddenLayers];
     private readonly nint[] _values = new nint[config.NumHiddenLayers];

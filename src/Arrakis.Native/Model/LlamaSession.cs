@@ -14,6 +14,9 @@ public sealed record SessionOptions
 
     /// <summary>Bytes that one recording may take; a pass over it is refused before it runs. 0 for three quarters of the machine's memory.</summary>
     public long RecordingBudgetBytes { get; init; }
+
+    /// <summary>What passes change; <see cref="LlamaSession.Interventions"/> says more.</summary>
+    public InterventionPlan Interventions { get; init; } = InterventionPlan.None;
 }
 
 /// <summary>
@@ -41,6 +44,7 @@ public sealed class LlamaSession : IDisposable
         ArgumentOutOfRangeException.ThrowIfNegative(options.Threads);
         ArgumentOutOfRangeException.ThrowIfNegative(options.RecordingBudgetBytes);
         plan.Check(model.Config);
+        BoundInterventions? interventions = Bound(model, options.Interventions);
         Kernels = KernelTiers.Resolve(options.Kernels);
         _model = model;
         _plan = plan;
@@ -51,13 +55,35 @@ public sealed class LlamaSession : IDisposable
         var layout = new RecordingLayout(plan, model.Config);
         _workspace = new Workspace(model.Config, layout, _arena);
         _pass = ForwardPass.Create(Kernels, model.Config, model.Weights, model.Rotary, _team, _workspace, new KvCache(model.Config, _kvArena));
+        _pass.Interventions = interventions;
         _slotMemory = _workspace.Memory;
         _logitsSlot = layout.Slot(HookPoint.Logits, 0);
         Cache = new ActivationCache(model.Config, layout.Names, layout.Slot, layout.Slots)
         {
             Model = model.Name,
+            Weights = model.Weights,
             ResultSource = ComputeResult,
         };
+    }
+
+    /// <summary>
+    /// What the passes from now on change, in order. Keys and values of earlier passes stay as they were left, so a sequence that is continued after a change of plan
+    /// goes on from what it has become; an intervention at a position that has passed does nothing any more.
+    /// </summary>
+    /// <exception cref="ArrakisException">The plan names a layer, a head or a position that the model does not have, or values that do not fit.</exception>
+    /// <exception cref="InvalidOperationException">The session is in use by another thread.</exception>
+    /// <exception cref="ObjectDisposedException">The session was disposed.</exception>
+    public InterventionPlan Interventions
+    {
+        get => _pass.Interventions?.Plan ?? InterventionPlan.None;
+        set
+        {
+            ArgumentNullException.ThrowIfNull(value);
+            BoundInterventions? bound = Bound(_model, value);
+            Enter();
+            _pass.Interventions = bound;
+            Volatile.Write(ref _busy, 0);
+        }
     }
 
     /// <summary>What the last pass recorded.</summary>
@@ -79,7 +105,7 @@ public sealed class LlamaSession : IDisposable
     /// <param name="ids">T token ids.</param>
     /// <param name="cancellation">Looked at before every block; a cancelled session begins anew.</param>
     /// <returns>The logits [V] of the last position; stale after the next pass.</returns>
-    /// <exception cref="ArrakisException">No tokens, a token past the vocabulary, more tokens than the context holds, or a recording over budget.</exception>
+    /// <exception cref="ArrakisException">No tokens, a token past the vocabulary, more tokens than the context holds, a recording over budget, or interventions that do not fit the input.</exception>
     /// <exception cref="InvalidOperationException">The session is in use by another thread.</exception>
     /// <exception cref="ObjectDisposedException">The session was disposed.</exception>
     public ReadOnlySpan<float> Forward(scoped ReadOnlySpan<int> ids, CancellationToken cancellation = default) => Run(ids, 0, cancellation);
@@ -125,6 +151,7 @@ public sealed class LlamaSession : IDisposable
         try
         {
             Check(ids, past);
+            _pass.Interventions?.Bind(Cache, past, ids.Length);
             Cache.Clear();
             _logits = default;
             Position = past;
@@ -141,6 +168,9 @@ public sealed class LlamaSession : IDisposable
             GC.KeepAlive(_model);
         }
     }
+
+    private static BoundInterventions? Bound(LlamaModel model, InterventionPlan plan) =>
+        plan.IsEmpty ? null : new(plan, new CacheOrigin(model.Config, model.Weights, model.Name));
 
     private ReadOnlyMemory<float> LastRow(int vocabulary)
     {

@@ -63,6 +63,12 @@ public sealed class ActivationCache
     /// <summary>The model's shape, as far as a saved cache tells it.</summary>
     internal LlamaConfig Config { get; }
 
+    /// <summary>Which model's run this is.</summary>
+    internal CacheOrigin Origin => new(Config, Weights, Model);
+
+    /// <summary>The weights that the run was with, to be compared by reference; null where a file was loaded by itself.</summary>
+    internal object? Weights { get; set; }
+
     /// <summary>Computes attn.hook_result [T, H, D] of a layer from its z; null where no model is at hand.</summary>
     internal Action<int, ReadOnlyMemory<float>, float[]>? ResultSource { get; set; }
 
@@ -100,12 +106,15 @@ public sealed class ActivationCache
 
     /// <summary>The values of a hook point, row-major in its shape.</summary>
     /// <inheritdoc cref="this[HookPoint, int]"/>
-    public ReadOnlySpan<float> Flat(HookPoint point, int layer = 0)
+    public ReadOnlySpan<float> Flat(HookPoint point, int layer = 0) => Values(point, layer).Span;
+
+    /// <summary>The same as memory.</summary>
+    internal ReadOnlyMemory<float> Values(HookPoint point, int layer)
     {
         if (!_filled)
             throw new InvalidOperationException("nothing is recorded yet: run a forward pass first");
         if (_slots.TryGetValue(Key(point, layer), out int slot))
-            return _values[slot].Span;
+            return _values[slot];
         if (point == HookPoint.Result && ResultSource is not null && _slots.TryGetValue((HookPoint.Z, layer), out int z))
             return ComputedResult(layer, _values[z]);
         throw new ArrakisException($"{point.Name(layer)} is not recorded: record '{point.ShortName()}'");
@@ -168,6 +177,14 @@ public sealed class ActivationCache
         return null;
     }
 
+    /// <summary>In what this is no run of that model; null where it may be one.</summary>
+    internal string? FindOther(CacheOrigin model)
+    {
+        if (FindForeign(model.Config) is { } name)
+            return $"{name} has another shape or layer";
+        return Origin.FindOther(model);
+    }
+
     /// <summary>Takes over the pass that has just run.</summary>
     internal void Fill(ReadOnlySpan<int> ids, int past, Func<int, ReadOnlyMemory<float>> values)
     {
@@ -203,5 +220,25 @@ public sealed class ActivationCache
 
             return result;
         }
+    }
+}
+
+/// <summary>Which model a run is of.</summary>
+/// <param name="Config">Its shape.</param>
+/// <param name="Weights">Its weights, to be compared by reference; null where they are not known.</param>
+/// <param name="Name">Its name.</param>
+internal readonly record struct CacheOrigin(LlamaConfig Config, object? Weights, string Name)
+{
+    /// <summary>In what two models of the same shape differ; null where they may be one. A path may be written in several ways: its last part tells.</summary>
+    public string? FindOther(CacheOrigin model)
+    {
+        bool known = Weights is not null && model.Weights is not null;
+        if (known && ReferenceEquals(Weights, model.Weights))
+            return null;
+        string name = Path.TrimEndingDirectorySeparator(Name), other = Path.TrimEndingDirectorySeparator(model.Name);
+        if (Path.GetFileName(name) != Path.GetFileName(other))
+            return $"it is of '{Said.Name(Name)}'";
+        // Models made of random numbers have all one name.
+        return known && Name == "random" ? "its weights are others" : null;
     }
 }

@@ -120,6 +120,21 @@ public static class HookNames
         _ => (tokens, c.HiddenSize, 0),
     };
 
+    /// <summary>Heads, or kv heads, that a hook point has a row for at every position; 0 where it has none.</summary>
+    internal static int Heads(this HookPoint point, LlamaConfig c) => point switch
+    {
+        HookPoint.K or HookPoint.V or HookPoint.RotK => c.NumKeyValueHeads,
+        HookPoint.Q or HookPoint.RotQ or HookPoint.Z or HookPoint.Result or HookPoint.AttnScores or HookPoint.Pattern => c.NumAttentionHeads,
+        _ => 0,
+    };
+
+    /// <summary>Numbers in a row of a hook point: its last axis.</summary>
+    internal static int Width(this HookPoint point, LlamaConfig c, int keys)
+    {
+        (_, int b, int d) = Shape(point, c, 1, keys);
+        return d == 0 ? b : d;
+    }
+
     /// <summary>How many numbers that is.</summary>
     internal static long Count(this HookPoint point, LlamaConfig c, int tokens, int keys)
     {

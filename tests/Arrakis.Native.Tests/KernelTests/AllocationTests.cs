@@ -44,6 +44,38 @@ public sealed class AllocationTests
     }
 
     [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void A_warm_Forward_with_interventions_allocates_nothing(int threads)
+    {
+        int[] ids = Ids(23);
+        using LlamaModel model = LlamaModel.CreateRandom(s_config, 1);
+        using LlamaSession other = model.CreateSession(RecordingPlan.All, Engine.Options());
+        other.Forward(ids);
+        var means = new ActivationMeans(perPosition: false, HookPoint.Z);
+        means.Add(other.Cache);
+        InterventionPlan plan = InterventionPlan.Of([
+            .. HookNames.All.Select(point => Intervention.Replace(point, other.Cache)),
+            Intervention.Mean(HookPoint.Z, means, layer: 0, head: 1),
+            Intervention.CutEdge(1, 2, 7, 3),
+            Intervention.Zero(HookPoint.V, layer: 1).AsReadBy(3),
+            Intervention.Call(HookPoint.Result, (_, row) => row.Reverse(), layer: 1, head: 2),
+            Intervention.Scale(HookPoint.ResidMid, 0.5f, position: 4),
+            Intervention.Add(HookPoint.ResidPost, new float[s_config.HiddenSize], layer: 0)]);
+        foreach (KernelTier tier in KernelTiers.Supported)
+        {
+            using LlamaSession session = model.CreateSession(null, Engine.Options(tier, threads) with { Interventions = plan });
+            session.Forward(ids);
+            session.Forward(ids);
+            Assert.Equal(0, Settled(() =>
+            {
+                for (int i = 0; i < Passes; i++)
+                    session.Forward(ids);
+            }));
+        }
+    }
+
+    [Theory]
     [MemberData(nameof(PlansByThreads))]
     public void An_Append_within_what_a_longer_pass_reserved_allocates_nothing(string plan, int threads)
     {

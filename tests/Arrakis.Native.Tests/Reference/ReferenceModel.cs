@@ -4,7 +4,9 @@ namespace Arrakis.Native.Tests.Reference;
 /// A Llama in double precision, as the paper has it (Touvron et al. 2023): one loop per index, no cache, nothing clever.
 /// Shares no code with the engine, which is compared with it.
 /// </summary>
-public sealed class ReferenceModel(ReferenceWeights weights)
+/// <param name="weights">Its weights.</param>
+/// <param name="change">Called with every hook's name and values before they are used, to change them in place; null to leave them.</param>
+public sealed class ReferenceModel(ReferenceWeights weights, Action<string, double[]>? change = null)
 {
     private readonly LlamaConfig _c = weights.Config;
     private readonly double[] _frequencies = ReferenceRotary.Frequencies(weights.Config, weights.RotaryDivisors);
@@ -15,12 +17,18 @@ public sealed class ReferenceModel(ReferenceWeights weights)
         var run = new ReferenceRun(weights, ids.ToArray());
         int tokens = ids.Length;
         double[] x = [.. run.Ids.SelectMany(id => weights.Embedding.Row(id).ToArray())];
-        run.Add("hook_embed", x, tokens, _c.HiddenSize);
+        Keep(run, "hook_embed", x, tokens, _c.HiddenSize);
         for (int layer = 0; layer < _c.NumHiddenLayers; layer++)
             x = Block(run, layer, x);
         double[] last = Norm(run, "ln_final", x, weights.FinalNorm);
-        run.Add("logits", Project(last, weights.Unembedding), tokens, _c.VocabSize);
+        Keep(run, "logits", Project(last, weights.Unembedding), tokens, _c.VocabSize);
         return run;
+    }
+
+    private void Keep(ReferenceRun run, string name, double[] values, params int[] shape)
+    {
+        change?.Invoke(name, values);
+        run.Add(name, values, shape);
     }
 
     /// <summary>norm, attention, add, norm, MLP, add. [T, D] in and out.</summary>
@@ -30,15 +38,15 @@ public sealed class ReferenceModel(ReferenceWeights weights)
         int tokens = run.Tokens, d = _c.HiddenSize;
         ReferenceLayer w = weights.Layers[layer];
 
-        run.Add($"{p}.hook_resid_pre", x, tokens, d);
+        Keep(run, $"{p}.hook_resid_pre", x, tokens, d);
         double[] attention = Attention(run, layer, Norm(run, $"{p}.ln1", x, w.Norm1));
-        run.Add($"{p}.hook_attn_out", attention, tokens, d);
+        Keep(run, $"{p}.hook_attn_out", attention, tokens, d);
         double[] mid = Sum(x, attention);
-        run.Add($"{p}.hook_resid_mid", mid, tokens, d);
+        Keep(run, $"{p}.hook_resid_mid", mid, tokens, d);
         double[] mlp = Mlp(run, layer, Norm(run, $"{p}.ln2", mid, w.Norm2));
-        run.Add($"{p}.hook_mlp_out", mlp, tokens, d);
+        Keep(run, $"{p}.hook_mlp_out", mlp, tokens, d);
         double[] post = Sum(mid, mlp);
-        run.Add($"{p}.hook_resid_post", post, tokens, d);
+        Keep(run, $"{p}.hook_resid_post", post, tokens, d);
         return post;
     }
 
@@ -51,15 +59,14 @@ public sealed class ReferenceModel(ReferenceWeights weights)
         {
             ReadOnlySpan<double> row = x.AsSpan(t * d, d);
             scale[t] = Math.Sqrt(Vec.Dot(row, row) / d + _c.RmsNormEps);
-            for (int i = 0; i < d; i++)
-            {
-                normalized[t * d + i] = row[i] / scale[t];
-                weighted[t * d + i] = normalized[t * d + i] * gamma[i];
-            }
         }
 
-        run.Add($"{name}.hook_scale", scale, tokens, 1);
-        run.Add($"{name}.hook_normalized", normalized, tokens, d);
+        Keep(run, $"{name}.hook_scale", scale, tokens, 1);
+        for (int i = 0; i < x.Length; i++)
+            normalized[i] = x[i] / scale[i / d];
+        Keep(run, $"{name}.hook_normalized", normalized, tokens, d);
+        for (int i = 0; i < x.Length; i++)
+            weighted[i] = normalized[i] * gamma[i % d];
         return weighted;
     }
 
@@ -70,11 +77,11 @@ public sealed class ReferenceModel(ReferenceWeights weights)
         int tokens = run.Tokens, heads = _c.NumAttentionHeads, groups = _c.NumKeyValueHeads, k = _c.HeadDim;
         ReferenceLayer w = weights.Layers[layer];
         double[] q = Project(x, w.Q), key = Project(x, w.K), v = Project(x, w.V);
-        run.Add($"{p}.hook_q", q, tokens, heads, k);
-        run.Add($"{p}.hook_k", key, tokens, groups, k);
-        run.Add($"{p}.hook_v", v, tokens, groups, k);
-        run.Add($"{p}.hook_rot_q", RotateAll(q, heads), tokens, heads, k);
-        run.Add($"{p}.hook_rot_k", RotateAll(key, groups), tokens, groups, k);
+        Keep(run, $"{p}.hook_q", q, tokens, heads, k);
+        Keep(run, $"{p}.hook_k", key, tokens, groups, k);
+        Keep(run, $"{p}.hook_v", v, tokens, groups, k);
+        Keep(run, $"{p}.hook_rot_q", RotateAll(q, heads), tokens, heads, k);
+        Keep(run, $"{p}.hook_rot_k", RotateAll(key, groups), tokens, groups, k);
 
         Attend(run, p);
 
@@ -86,12 +93,12 @@ public sealed class ReferenceModel(ReferenceWeights weights)
             {
                 double[] write = run.Row($"{p}.hook_z", t, h).ToArray() * wo;
                 write.CopyTo(result, (t * heads + h) * _c.HiddenSize);
-                for (int i = 0; i < write.Length; i++)
-                    output[t * _c.HiddenSize + i] += write[i];
             }
         }
 
-        run.Add($"{p}.hook_result", result, tokens, heads, _c.HiddenSize);
+        Keep(run, $"{p}.hook_result", result, tokens, heads, _c.HiddenSize);
+        for (int i = 0; i < result.Length; i++)
+            output[i / (heads * _c.HiddenSize) * _c.HiddenSize + i % _c.HiddenSize] += result[i];
         return output;
     }
 
@@ -109,19 +116,21 @@ public sealed class ReferenceModel(ReferenceWeights weights)
                 int row = (h * tokens + t) * tokens;
                 for (int s = 0; s <= t; s++)
                     scores[row + s] = Vec.Dot(run.Row($"{p}.hook_rot_q", t, h), run.Row($"{p}.hook_rot_k", s, g)) / Math.Sqrt(k);
-                Softmax(scores.AsSpan(row, t + 1), pattern.AsSpan(row, t + 1));
-                for (int s = 0; s <= t; s++)
-                {
-                    ReadOnlySpan<double> v = run.Row($"{p}.hook_v", s, g);
-                    for (int i = 0; i < k; i++)
-                        z[(t * heads + h) * k + i] += pattern[row + s] * v[i];
-                }
             }
         }
 
-        run.Add($"{p}.hook_attn_scores", scores, heads, tokens, tokens);
-        run.Add($"{p}.hook_pattern", pattern, heads, tokens, tokens);
-        run.Add($"{p}.hook_z", z, tokens, heads, k);
+        Keep(run, $"{p}.hook_attn_scores", scores, heads, tokens, tokens);
+        for (int row = 0; row < heads * tokens; row++)
+            Softmax(scores.AsSpan(row * tokens, row % tokens + 1), pattern.AsSpan(row * tokens, row % tokens + 1));
+        Keep(run, $"{p}.hook_pattern", pattern, heads, tokens, tokens);
+        for (int i = 0; i < z.Length; i++)
+        {
+            int t = i / (heads * k), h = i / k % heads;
+            for (int s = 0; s <= t; s++)
+                z[i] += pattern[(h * tokens + t) * tokens + s] * run.Row($"{p}.hook_v", s, weights.KvHead(h))[i % k];
+        }
+
+        Keep(run, $"{p}.hook_z", z, tokens, heads, k);
     }
 
     /// <summary>SwiGLU (Shazeer 2020): (SiLU(x W_gate) ∘ x W_up) W_down. [T, D] in and out.</summary>
@@ -130,10 +139,10 @@ public sealed class ReferenceModel(ReferenceWeights weights)
         string p = $"blocks.{layer}.mlp";
         ReferenceLayer w = weights.Layers[layer];
         double[] gate = Project(x, w.Gate), up = Project(x, w.Up);
+        Keep(run, $"{p}.hook_pre", gate, run.Tokens, _c.IntermediateSize);
+        Keep(run, $"{p}.hook_pre_linear", up, run.Tokens, _c.IntermediateSize);
         double[] post = [.. gate.Zip(up, (g, u) => Silu(g) * u)];
-        run.Add($"{p}.hook_pre", gate, run.Tokens, _c.IntermediateSize);
-        run.Add($"{p}.hook_pre_linear", up, run.Tokens, _c.IntermediateSize);
-        run.Add($"{p}.hook_post", post, run.Tokens, _c.IntermediateSize);
+        Keep(run, $"{p}.hook_post", post, run.Tokens, _c.IntermediateSize);
         return Project(post, w.Down);
     }
 

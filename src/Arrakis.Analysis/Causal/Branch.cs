@@ -1,0 +1,111 @@
+using Arrakis.Analysis.Numerics;
+using Arrakis.Native;
+
+namespace Arrakis.Analysis;
+
+/// <summary>
+/// One variant of a run: what is changed, and which rows are other than in the run. A change reaches no earlier layer and, attention being causal, no earlier position.
+/// </summary>
+internal sealed class Branch
+{
+    private readonly Intervention[] _own;
+
+    /// <param name="index">Its number among the variants.</param>
+    /// <param name="variant">What is changed.</param>
+    /// <param name="background">What the run itself was changed by.</param>
+    /// <param name="model">Whose run it is.</param>
+    /// <param name="tokens">T.</param>
+    public Branch(int index, InterventionPlan variant, InterventionPlan background, in CacheOrigin model, int tokens)
+    {
+        (Index, _own) = (index, [.. variant.Interventions]);
+        Plan = new BoundInterventions(background.Then(variant), model);
+        Plan.Bind(null, 0, tokens);
+        int layers = model.Config.NumHiddenLayers;
+        StartLayer = _own.Min(i => IsFinal(i.Point) ? layers : i.Layer ?? 0);
+        First = _own.Min(i => i.Position ?? 0);
+    }
+
+    public int Index { get; }
+
+    public BoundInterventions Plan { get; }
+
+    /// <summary>The first layer in which anything is changed; L where it is behind the last.</summary>
+    public int StartLayer { get; }
+
+    /// <summary>The first position at which anything is changed.</summary>
+    public int First { get; }
+
+    /// <summary>Rows whose keys and values a layer makes anew.</summary>
+    public Window In { get; private set; } = Empty;
+
+    /// <summary>Rows whose stream a layer makes anew; after it, the rows that are other than the run's.</summary>
+    public Window Out { get; private set; } = Empty;
+
+    /// <summary>Rows of <see cref="Out"/> as the layer before left them.</summary>
+    public Window Before { get; private set; } = Empty;
+
+    /// <summary>Where its rows begin among those of the batch: of <see cref="In"/>, of <see cref="Out"/>, and of the layer before.</summary>
+    public int InAt { get; set; }
+
+    /// <inheritdoc cref="InAt"/>
+    public int OutAt { get; set; }
+
+    /// <inheritdoc cref="InAt"/>
+    public int BeforeAt { get; set; }
+
+    /// <summary>Where the queries of its rows begin.</summary>
+    public int QueryAt { get; set; }
+
+    private static Window Empty => new(0, -1);
+
+    /// <summary>Goes on to a layer.</summary>
+    /// <param name="layer">Which.</param>
+    /// <param name="wanted">Rows whose stream is wanted of it.</param>
+    public void Enter(int layer, Window wanted)
+    {
+        (Before, BeforeAt) = (Out, OutAt);
+        In = Clip(Hull(Before, Touched(layer, beforeAttention: true, wanted.Last)), new(0, wanted.Last));
+        Window after = Touched(layer, beforeAttention: false, wanted.Last);
+        // A key or a value that is other changes all that look at it.
+        Out = Clip(In.Length > 0 ? Hull(after, new(In.First, wanted.Last)) : after, wanted);
+    }
+
+    /// <summary>Behind the last layer: rows that the last norm and the unembedding change.</summary>
+    public void Finish(Window wanted)
+    {
+        (Before, BeforeAt, In) = (Out, OutAt, Empty);
+        Window touched = Empty;
+        foreach (Intervention i in _own)
+        {
+            if (IsFinal(i.Point))
+                touched = Hull(touched, Rows(i, wanted.Last));
+        }
+
+        Out = Clip(Hull(Before, touched), wanted);
+    }
+
+    private static bool IsFinal(HookPoint point) => point is HookPoint.LnFinalScale or HookPoint.LnFinalNormalized or HookPoint.Logits;
+
+    private Window Touched(int layer, bool beforeAttention, int last)
+    {
+        Window touched = Empty;
+        foreach (Intervention i in _own)
+        {
+            bool here = !IsFinal(i.Point) && (i.Layer ?? layer) == layer && i.Point <= HookPoint.Pattern == beforeAttention;
+            touched = here ? Hull(touched, Rows(i, last)) : touched;
+        }
+
+        return touched;
+    }
+
+    private static Window Rows(Intervention i, int last) => i.Position is { } p ? (p <= last ? new(p, p) : Empty) : new(0, last);
+
+    private static Window Hull(Window a, Window b) =>
+        a.Length == 0 ? b : b.Length == 0 ? a : new(Math.Min(a.First, b.First), Math.Max(a.Last, b.Last));
+
+    private static Window Clip(Window a, Window to)
+    {
+        var clipped = new Window(Math.Max(a.First, to.First), Math.Min(a.Last, to.Last));
+        return clipped.Length > 0 ? clipped : Empty;
+    }
+}

@@ -1,0 +1,124 @@
+using System.Numerics.Tensors;
+using Arrakis.Analysis.Numerics;
+using Arrakis.Native;
+
+namespace Arrakis.Analysis;
+
+/// <summary>One head: what the frozen network says it contributes, and what was measured.</summary>
+/// <param name="Layer">Its layer.</param>
+/// <param name="Head">Its number.</param>
+/// <param name="Direct">What its write at the metric's position adds to the metric by itself: direct logit attribution.</param>
+/// <param name="Frozen">What its writes at all positions add, directly and through the layers above, with patterns, norm scales and gates as they were.</param>
+/// <param name="Measured">What the metric loses when the head is taken away and everything above it answers.</param>
+public readonly record struct AttributedHead(int Layer, int Head, double Direct, double Frozen, double Measured);
+
+/// <summary>
+/// The attribution of every head by the frozen network beside its measured effect, in the metric's own units: "what moved" beside "what mattered". Where they part,
+/// a head worked through what the frozen network keeps still (a pattern, a scale, a gate), or others made up for its loss.
+/// </summary>
+public sealed class HeadAttribution
+{
+    private HeadAttribution(CausalMetric metric, AblationKind kind, double baseline, AttributedHead[] heads)
+    {
+        (Metric, Kind, Baseline, Heads) = (metric, kind, baseline, heads);
+        double[] measured = [.. heads.Select(h => h.Measured)];
+        DirectCorrelation = RankCorrelation.Spearman([.. heads.Select(h => h.Direct)], measured);
+        FrozenCorrelation = RankCorrelation.Spearman([.. heads.Select(h => h.Frozen)], measured);
+    }
+
+    /// <summary>What was measured.</summary>
+    public CausalMetric Metric { get; }
+
+    /// <summary>What took the heads' place.</summary>
+    public AblationKind Kind { get; }
+
+    /// <summary>The metric with every head in place.</summary>
+    public double Baseline { get; }
+
+    /// <summary>Every head, by layer and number.</summary>
+    public IReadOnlyList<AttributedHead> Heads { get; }
+
+    /// <summary>Spearman's ρ of <see cref="AttributedHead.Direct"/> and <see cref="AttributedHead.Measured"/>; null where either is the same for all.</summary>
+    public double? DirectCorrelation { get; }
+
+    /// <summary>Spearman's ρ of <see cref="AttributedHead.Frozen"/> and <see cref="AttributedHead.Measured"/>; null where either is the same for all.</summary>
+    public double? FrozenCorrelation { get; }
+
+    /// <summary>Attributes a logit, or a difference of two, and measures it.</summary>
+    /// <param name="model">The model.</param>
+    /// <param name="ids">The input.</param>
+    /// <param name="metric">A logit or a difference of logits: the frozen network is linear in nothing else.</param>
+    /// <param name="options">How heads are taken away; null for zero.</param>
+    /// <param name="cancellation">Stops it.</param>
+    /// <exception cref="ArrakisException">The metric is another, or what <see cref="HeadAblation.Measure"/> refuses.</exception>
+    public static HeadAttribution Measure(
+        LlamaModel model, ReadOnlySpan<int> ids, CausalMetric metric, AblationOptions? options = null, CancellationToken cancellation = default)
+    {
+        ArgumentNullException.ThrowIfNull(metric);
+        options ??= new AblationOptions();
+        if (!metric.IsLinear)
+            throw new ArrakisException($"{metric.Name} is not linear in the logits, which the frozen network is attributed to: use a logit, or the difference of two");
+        HeadAblation ablation = HeadAblation.Measure(model, ids, metric, options, cancellation);
+        using LlamaSession session = model.CreateSession(RecordingPlan.Flow, CausalSweep.SessionOptions(options.Compute));
+        session.Forward(ids, cancellation);
+        int position = metric.Needed(ids.Length).First;
+        double[][] direct = Direct(model, session.Cache, metric, position, options.Compute), frozen = Frozen(model, session.Cache, metric, position, options.Compute);
+        AttributedHead[] heads = [.. from l in Enumerable.Range(0, ablation.Layers)
+                                     from h in Enumerable.Range(0, model.Config.NumAttentionHeads)
+                                     select new AttributedHead(l, h, direct[l][h], frozen[l][h], -ablation.Effect(l, h))];
+        return new HeadAttribution(metric, options.Kind, ablation.Baseline, heads);
+    }
+
+    private static double[][] Direct(LlamaModel model, ActivationCache cache, CausalMetric metric, int position, AnalysisOptions options)
+    {
+        DirectLogitAttribution[] parts = [.. metric.Tokens.Select(token => DirectLogitAttribution.Measure(model, cache, position, token, options))];
+        return [.. Enumerable.Range(0, model.Config.NumHiddenLayers).Select(l => Enumerable.Range(0, model.Config.NumAttentionHeads)
+            .Select(h => parts[0].Heads(l)[h] - (parts.Length > 1 ? parts[1].Heads(l)[h] : 0)).ToArray())];
+    }
+
+    /// <summary>Σ_t ⟨z[t, h], G_z[t, h]⟩ with G_z the adjoint of the metric, carried down through the frozen network once for all heads.</summary>
+    private static unsafe double[][] Frozen(LlamaModel model, ActivationCache cache, CausalMetric metric, int position, AnalysisOptions options)
+    {
+        LlamaConfig c = model.Config;
+        var rows = new Window(0, position);
+        int n = rows.Length, d = c.HiddenSize, q = c.NumAttentionHeads * c.HeadDim;
+        using Compute compute = Compute.Rent(model, options, cache.Tokens, Residuals.Depth(c), FrozenNetwork.Floats(c, n) + (long)n * (2 * d + q));
+        var network = new FrozenNetwork(compute, cache, throughMlp: true, n);
+        float* post = compute.TakeZeroed((long)n * d), mid = compute.Take((long)n * d), heads = compute.Take((long)n * q);
+        Covector(compute, cache, metric, position, Compute.Row(post, position, d), Compute.Row(mid, 0, d));
+        double[][] effects = new double[c.NumHiddenLayers][];
+        for (int layer = c.NumHiddenLayers - 1; layer >= 0; layer--)
+        {
+            network.MlpBack(layer, rows, post, mid);
+            network.HeadCovectors(layer, rows, mid, heads);
+            effects[layer] = OfHeads(c, cache.Flat(HookPoint.Z, layer)[..(n * q)], new ReadOnlySpan<float>(heads, n * q));
+            network.AttentionBack(layer, rows, mid, heads, rows, post);
+            Requirements.Finite(effects[layer], "a head's frozen effect");
+        }
+
+        return effects;
+    }
+
+    /// <summary>g = γ_final ∘ (W_U[:, v] − W_U[:, w]) / r_final.</summary>
+    private static unsafe void Covector(Compute compute, ActivationCache cache, CausalMetric metric, int position, Span<float> g, Span<float> scratch)
+    {
+        for (int i = 0; i < metric.Tokens.Length; i++)
+        {
+            fixed (float* row = scratch)
+                compute.Widen(compute.Model.Weights.Unembedding, metric.Tokens[i], 1, row);
+            TensorPrimitives.MultiplyAdd(scratch, i == 0 ? 1 : -1, g, g);
+        }
+
+        TensorPrimitives.Multiply(g, compute.Model.Weights.FinalNorm, g);
+        TensorPrimitives.Divide(g, cache.Flat(HookPoint.LnFinalScale)[position], g);
+    }
+
+    private static double[] OfHeads(LlamaConfig c, ReadOnlySpan<float> z, ReadOnlySpan<float> covectors)
+    {
+        int k = c.HeadDim;
+        double[] heads = new double[c.NumAttentionHeads];
+        for (int at = 0; at < z.Length; at += k)
+            heads[at / k % heads.Length] += TensorPrimitives.Dot(z.Slice(at, k), covectors.Slice(at, k));
+        return heads;
+    }
+}
