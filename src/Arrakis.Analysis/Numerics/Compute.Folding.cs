@@ -75,7 +75,7 @@ internal sealed unsafe partial class Compute<TKernels>
                 sum.Clear();
                 for (int r = 0; r < k; r += TKernels.TileRows)
                 {
-                    TKernels.Tile(width / TKernels.Lanes, k, factor + (nint)r * k, k, b, job._bStride, tile, accumulate: false);
+                    TKernels.Tile(width / TKernels.Lanes, k, factor + (nint)r * k, k, 1, b, job._bStride, tile, accumulate: false);
                     TensorPrimitives.MultiplyAdd(made, made, sum, sum);
                 }
 

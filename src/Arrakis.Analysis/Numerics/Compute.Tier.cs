@@ -195,7 +195,7 @@ internal sealed unsafe partial class Compute<TKernels>(LlamaModel model, WorkerT
             float* gram = Padded(job._grams + (nint)head * k * k, k, padded);
             for (int r = 0; r < k; r += TKernels.TileRows)
             {
-                TKernels.Tile(width / TKernels.Lanes, k, gram + (nint)r * k, k, panel, width, tile, accumulate: false);
+                TKernels.Tile(width / TKernels.Lanes, k, gram + (nint)r * k, k, 1, panel, width, tile, accumulate: false);
                 for (int i = 0; i < Math.Min(TKernels.TileRows, k - r); i++)
                 {
                     TKernels.Multiply(tile + i * width, panel + (nint)(r + i) * width, tile + i * width, width);
@@ -215,7 +215,7 @@ internal sealed unsafe partial class Compute<TKernels>(LlamaModel model, WorkerT
         {
             int width = Math.Min(TKernels.TileVectors, vectors - v);
             int column = v * TKernels.Lanes, count = Math.Min(width * TKernels.Lanes, columns - column);
-            TKernels.Tile(width, depth, a, aStride, b + column, bStride, tile, accumulate: false);
+            TKernels.Tile(width, depth, a, aStride, 1, b + column, bStride, tile, accumulate: false);
             for (int r = 0; r < rows; r++)
             {
                 float* made = tile + r * width * TKernels.Lanes, to = y + r * yStride + column;

@@ -21,22 +21,26 @@ internal unsafe interface IKernels
     static abstract int TileRows { get; }
 
     /// <summary>
-    /// One register tile of a matrix product: c[r, j] (+)= Σ_k a[r · aStride + k] · panel[k · panelStride + j], summed in the order of k,
+    /// One register tile of a matrix product: c[r, j] (+)= Σ_k a[r · aStride + k · aStep] · panel[k · panelStride + j], summed in the order of k,
     /// for r below <see cref="TileRows"/> and j below <paramref name="vectors"/> · <see cref="Lanes"/>; c is dense.
     /// </summary>
     /// <param name="vectors">Vectors across, 1 … <see cref="TileVectors"/>.</param>
     /// <param name="depth">Terms of each sum, at least 1.</param>
     /// <param name="a">Rows that are broadcast element by element.</param>
     /// <param name="aStride">Floats from one row of a to the next.</param>
+    /// <param name="aStep">Floats from one k of a to the next: 1 where rows are stored as rows.</param>
     /// <param name="panel">Columns that are loaded as vectors.</param>
     /// <param name="panelStride">Floats from one k of the panel to the next.</param>
     /// <param name="c">The tile: row r begins at r · vectors · Lanes.</param>
     /// <param name="accumulate">Whether to add to the tile instead of setting it.</param>
     /// <param name="ahead">What to bring into cache meanwhile; a tier may leave it be.</param>
-    static abstract void Tile(int vectors, int depth, float* a, nint aStride, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead = default);
+    static abstract void Tile(int vectors, int depth, float* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead = default);
 
     /// <summary>destination[j · destinationStride + i] = source[i · sourceStride + j] for i below rows and j below columns.</summary>
     static abstract void Transpose(float* source, nint sourceStride, float* destination, nint destinationStride, int rows, int columns);
+
+    /// <summary>The same transposition into memory that is not read again soon: past the caches, where a tier can.</summary>
+    static abstract void TransposeAway(float* source, nint sourceStride, float* destination, nint destinationStride, int rows, int columns);
 
     /// <summary>
     /// Matrix–vector product: y[r] = Σ_k matrix[first + r, k] · x[k] for r below <paramref name="rows"/>, widened in registers.
@@ -75,6 +79,17 @@ internal unsafe interface IKernels
     /// <summary>y = SiLU(gate) ∘ up with SiLU(x) = x / (1 + e^−x). y may be either.</summary>
     static virtual void SiluMultiply(float* gate, float* up, float* y, int length) =>
         RowOperations.SiluMultiply(gate, up, y, length);
+
+    /// <summary>
+    /// Scores of a block of queries in columns: x[s · width + i] · scale where query i sees key s, that is s ≤ diagonal + i, else −∞; in place.
+    /// most[i] is a column's largest. Width is whole vectors of <see cref="Lanes"/>.
+    /// </summary>
+    static virtual void ScaleAndMask(float* x, int keys, int width, float scale, int diagonal, float* most) =>
+        ColumnOperations.ScaleAndMask(x, keys, width, scale, diagonal, most);
+
+    /// <summary>Softmax of every column, in place: e^(x − most[i]) over the column's sum of them.</summary>
+    static virtual void SoftmaxColumns(float* x, int keys, int width, float* most) =>
+        ColumnOperations.SoftmaxColumns(x, keys, width, most);
 
     /// <summary>y = e^(x − max x) / Σ e^(x − max x) over a row of scores. y may be x; length is at least 1.</summary>
     static virtual void Softmax(float* x, float* y, int length) =>

@@ -15,6 +15,15 @@ internal readonly unsafe struct Product(WeightMatrix w, float* y, nint yStride, 
     public readonly nint YStride = yStride;
     public readonly bool Transposed = transposed;
 
+    /// <summary>
+    /// Inputs that are summed by themselves before they are added to the others: a head's, whose part of attn_out is what it writes. 0 for no such parts.
+    /// A multiple of it is the number of inputs.
+    /// </summary>
+    public int PartDepth { get; init; }
+
+    /// <summary>Where the parts go, [token, part, output]; null for nowhere. Their sum in order is y, bit for bit.</summary>
+    public float* Parts { get; init; }
+
     public int Outputs => Transposed ? W.Columns : W.Rows;
 }
 
@@ -43,7 +52,7 @@ internal readonly unsafe struct Panels(float* data, int tokens, int depth)
 /// where a token lies in its tile, nor on the threads. An item is <see cref="RowsPerItem"/> rows: with its depth block 128 KiB of float32, which stays in L2
 /// beside one panel (192 KiB) while every panel passes over it.
 /// </remarks>
-internal static unsafe class MatrixProduct<TKernels> where TKernels : struct, IKernels
+internal static unsafe partial class MatrixProduct<TKernels> where TKernels : struct, IKernels
 {
     private const int MostDepth = 1024;
 
@@ -59,7 +68,10 @@ internal static unsafe class MatrixProduct<TKernels> where TKernels : struct, IK
 
     /// <summary>Floats of scratch that each worker needs for products over at most <paramref name="tokens"/>.</summary>
     public static long ScratchLength(int tokens) =>
-        (long)RowsPerItem * (MostDepth + WidenSlack) + (long)RowsPerItem * RoundUp(tokens, TKernels.Lanes);
+        (long)RowsPerItem * (MostDepth + WidenSlack) + 2 * TilesLength(tokens);
+
+    // An item's outputs for all tokens, as tiles.
+    private static long TilesLength(int tokens) => (long)RowsPerItem * RoundUp(tokens, TKernels.Lanes);
 
     /// <summary>Packs x [tokens, depth] into panels.</summary>
     public static Panels Pack(WorkerTeam team, float* x, nint xStride, int tokens, int depth, float* packed)
@@ -74,6 +86,18 @@ internal static unsafe class MatrixProduct<TKernels> where TKernels : struct, IK
     {
         var job = new TileJob(x, products, scratch, team.Size);
         team.Run(job, job.Items);
+    }
+
+    /// <summary>
+    /// SiLU(x W_gateᵀ) ∘ x W_upᵀ, packed for the product that reads it: an item's tiles are already laid out as panels are. Gate, up and the result go to memory
+    /// as rows only where they are wanted, that is where <see cref="Product.Y"/> and <paramref name="rows"/> are not null.
+    /// </summary>
+    public static Panels MultiplyGated(WorkerTeam team, in Panels x, in Product gate, in Product up, float* rows, float* packed, in WorkerScratch scratch)
+    {
+        var hidden = new Panels(packed, x.Tokens, gate.Outputs);
+        var job = new GatedJob(x, gate, up, hidden, rows, scratch, team.Size);
+        team.Run(job, job.Items);
+        return hidden;
     }
 
     /// <summary>The products of one token's activations, contiguous at x.</summary>
@@ -138,115 +162,6 @@ internal static unsafe class MatrixProduct<TKernels> where TKernels : struct, IK
                 return;
             for (nint i = 0; i < depth; i++)
                 new Span<float>(destination + i * width + tokens, width - tokens).Clear();
-        }
-    }
-
-    private readonly struct TileJob : IJob<TileJob>
-    {
-        private readonly Panels _x;
-        private readonly Products _products;
-        private readonly int _count, _workers;
-        private readonly WorkerScratch _scratch;
-
-        public TileJob(in Panels x, ReadOnlySpan<Product> products, in WorkerScratch scratch, int workers)
-        {
-            _workers = workers;
-            (_x, _count, _scratch) = (x, products.Length, scratch);
-            products.CopyTo(_products);
-        }
-
-        public int Items => ItemsOf(_products, _count, RowsPerItem);
-
-        public static void Run(in TileJob job, int item, int worker)
-        {
-            ref readonly Product product = ref Find(in job._products, item, RowsPerItem, out int firstRow);
-            // The item that this worker will most likely draw next.
-            int next = item + job._workers;
-            int nextRow = 0;
-            Product ahead = next < job.Items ? Find(in job._products, next, RowsPerItem, out nextRow) : default;
-            Multiply(job._x, product, firstRow, job._scratch.Of(worker), ahead, nextRow);
-        }
-
-        private static void Multiply(in Panels x, in Product product, int firstRow, float* scratch, in Product nextProduct, int nextRow)
-        {
-            int nextRows = nextProduct.Y == null || nextProduct.Transposed ? 0 : Math.Min(RowsPerItem, nextProduct.Outputs - nextRow);
-            int panels = (x.Tokens + PanelTokens - 1) / PanelTokens;
-            int rows = Math.Min(RowsPerItem, product.Outputs - firstRow);
-            int groups = (rows + TKernels.TileRows - 1) / TKernels.TileRows;
-            int block = DepthBlock(x.Depth);
-            float* tiles = scratch + RowsPerItem * (MostDepth + WidenSlack);
-            for (int k = 0; k < x.Depth; k += block)
-            {
-                int tileIndex = 0, tileCount = panels * groups;
-                int depth = Math.Min(block, x.Depth - k);
-                float* a = product.Transposed
-                    ? Columns(product.W, firstRow, rows, groups * TKernels.TileRows, k, depth, scratch, out nint aStride)
-                    : Rows(product.W, firstRow, rows, groups * TKernels.TileRows, k, depth, scratch, out aStride);
-                for (int start = 0; start < x.Tokens; start += PanelTokens)
-                {
-                    int width = PanelWidth(x.Tokens, start);
-                    float* panel = x.Data + (nint)start * x.Depth + (nint)k * width;
-                    for (int g = 0; g < groups; g++)
-                    {
-                        int r = g * TKernels.TileRows;
-                        float* tile = tiles + start * groups * TKernels.TileRows + r * width;
-                        int f = nextRows * tileIndex / tileCount, t = nextRows * ++tileIndex / tileCount;
-                        var look = new Ahead(t == f ? null : nextProduct.W.Row(nextRow + f) + nextProduct.W.Type.RowBytes(k), nextProduct.W.RowBytes, t - f, (int)(nextProduct.W.Type.RowBytes(32) / 2));
-                        TKernels.Tile(width / TKernels.Lanes, depth, a + r * aStride, aStride, panel, width, tile, accumulate: k > 0, in look);
-                        if (k + depth < x.Depth)
-                            continue;
-                        float* y = product.Y + start * product.YStride + firstRow + r;
-                        TKernels.Transpose(tile, width, y, product.YStride, Math.Min(TKernels.TileRows, rows - r), Math.Min(width, x.Tokens - start));
-                    }
-                }
-            }
-        }
-
-        /// <summary>Rows and inputs of a matrix as floats: in place where they are floats already and fill their tiles, else widened into scratch.</summary>
-        private static float* Rows(in WeightMatrix w, int firstRow, int rows, int tileRows, int k, int depth, float* scratch, out nint stride)
-        {
-            if (w.Type == ElementType.F32 && rows == tileRows)
-            {
-                stride = w.RowBytes / sizeof(float);
-                return (float*)w.Row(firstRow) + w.FirstColumn + k;
-            }
-
-            int block = w.Type.BlockLength();
-            int lead = (w.FirstColumn + k) % block;
-            int length = RoundUp(lead + depth, block);
-            stride = MostDepth + WidenSlack;
-            for (int r = 0; r < rows; r++)
-                TKernels.Widen(w.Type, w.Row(firstRow + r) + w.Type.RowBytes(w.FirstColumn + k - lead), length, scratch + r * stride);
-            for (int r = rows; r < tileRows; r++)
-                new Span<float>(scratch + r * stride, length).Clear();
-            return scratch + lead;
-        }
-
-        /// <summary>Columns of a matrix, turned into rows of floats in scratch: a few stored rows at a time, widened where they are no floats.</summary>
-        private static float* Columns(in WeightMatrix w, int firstColumn, int columns, int tileRows, int k, int depth, float* scratch, out nint stride)
-        {
-            stride = MostDepth + WidenSlack;
-            for (int r = columns; r < tileRows; r++)
-                new Span<float>(scratch + r * stride, depth).Clear();
-            int column = w.FirstColumn + firstColumn;
-            if (w.Type == ElementType.F32)
-            {
-                TKernels.Transpose((float*)w.Row(k) + column, w.RowBytes / sizeof(float), scratch, stride, depth, columns);
-                return scratch;
-            }
-
-            const int Rows = 8;
-            int block = w.Type.BlockLength(), lead = column % block, length = RoundUp(lead + columns, block);
-            float* widened = stackalloc float[Rows * 128];
-            for (int i = 0; i < depth; i += Rows)
-            {
-                int rows = Math.Min(Rows, depth - i);
-                for (int r = 0; r < rows; r++)
-                    TKernels.Widen(w.Type, w.Row(k + i + r) + w.Type.RowBytes(column - lead), length, widened + r * 128);
-                TKernels.Transpose(widened + lead, 128, scratch + i, stride, rows, columns);
-            }
-
-            return scratch;
         }
     }
 

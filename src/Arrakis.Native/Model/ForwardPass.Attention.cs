@@ -16,15 +16,15 @@ internal sealed unsafe partial class ForwardPass<TKernels>
 
     private static int RoundUp(int value, int multiple) => (value + multiple - 1) / multiple * multiple;
 
-    // Queries packed, one tile, and the scores of a block, whose rows are read in whole tiles.
-    private static long AttentionScratch(LlamaConfig config, int keys)
-    {
-        int queries = RoundUp(QueriesPerBlock(keys), TKernels.TileRows);
-        int padded = RoundUp(config.HeadDim, 16);
-        return (long)queries * padded + TileLength(padded) + (long)queries * RoundUp(keys, 16) + Arena.SlackFloats;
-    }
+    // A worker's memory: queries packed, one tile, every query's largest score, the scores of a block, whose last tile may overhang, and one row of them.
+    private static long AttentionScratch(LlamaConfig config, int keys) =>
+        PackedQueries(config.HeadDim, keys) + TileLength(config.HeadDim, keys) + RoundUp(QueriesPerBlock(keys), 16) + ScoresLength(keys) + RoundUp(keys, 16) + Arena.SlackFloats;
 
-    private static int TileLength(int padded) => TKernels.TileRows * Math.Max(TKernels.Lanes * TKernels.TileVectors, padded);
+    private static long PackedQueries(int headDim, int keys) => (long)RoundUp(QueriesPerBlock(keys), 16) * RoundUp(headDim, 16);
+
+    private static long TileLength(int headDim, int keys) => RoundUp(Math.Max(TKernels.TileRows * QueriesPerBlock(keys), RoundUp(headDim, 16)), 16);
+
+    private static long ScoresLength(int keys) => RoundUp(keys + TKernels.TileRows, 16) * (long)QueriesPerBlock(keys);
 
     private void Attend(int layer, float* rotQ, float* z)
     {
@@ -46,13 +46,6 @@ internal sealed unsafe partial class ForwardPass<TKernels>
     {
         float* recorded = workspace.Recorded(point, layer);
         return recorded == null ? null : recorded + (nint)_first * _callKeys;
-    }
-
-    /// <summary>What every head writes by itself, where it is recorded.</summary>
-    private void RecordResult(int layer, float* z)
-    {
-        if (workspace.Recorded(HookPoint.Result, layer) != null)
-            HeadResults(layer, z, At(HookPoint.Result, layer), _tokens, workspace.Packed, workspace.Workers);
     }
 
     public override void ComputeResult(int layer, ReadOnlySpan<float> z, Span<float> result)
@@ -111,54 +104,81 @@ internal sealed unsafe partial class ForwardPass<TKernels>
             int queries = Math.Min(job.BlockLength, job._tokens - first);
             float* keys = job._keys + head / job._group * job._headStride;
             float* values = job._values + head / job._group * job._headStride;
-            int seen = job._position + first + queries;
-            nint stride = RoundUp(seen, 16);
-            float* packed = job._scratch.Of(worker);
-            float* tile = packed + (nint)RoundUp(job.BlockLength, TKernels.TileRows) * RoundUp(job._headDim, 16);
-            float* scores = tile + TileLength(RoundUp(job._headDim, 16));
-
+            var block = new Block(job, head, first, queries, job._scratch.Of(worker));
             if (job._callTokens == 1)
             {
-                job.ScoreOne(head, keys, seen, packed, scores);
-                job.Softmax(head, first, queries, seen, scores, stride);
-                job.MixOne(head, values, seen, scores, tile);
+                job.ScoreOne(block, keys);
+                job.SoftmaxOne(block);
+                job.MixOne(block, values);
                 return;
             }
 
-            job.Score(head, first, queries, keys, seen, packed, tile, scores, stride);
-            job.Softmax(head, first, queries, seen, scores, stride);
-            job.Mix(head, first, queries, values, tile, scores, stride);
+            job.Score(block, keys);
+            job.Softmax(block);
+            job.Mix(block, values);
         }
 
-        /// <summary>scores[q, s] = q·k over a block of queries, a tile of keys at a time.</summary>
-        private void Score(int head, int first, int queries, float* keys, int seen, float* packed, float* tile, float* scores, nint stride)
+        /// <summary>scores[s, q] = k·q over a block of queries, which lie along the vectors, a tile of keys at a time.</summary>
+        private void Score(in Block block, float* keys)
         {
-            int width = RoundUp(queries, TKernels.Lanes);
-            TKernels.Transpose(_q + first * QueryStride + (nint)head * _headDim, QueryStride, packed, width, queries, _headDim);
-            for (nint k = 0; k < _headDim && queries < width; k++)
-                new Span<float>(packed + k * width + queries, width - queries).Clear();
-            for (int s = 0; s < seen; s += TKernels.TileRows)
+            TKernels.Transpose(_q + block.First * QueryStride + (nint)block.Head * _headDim, QueryStride, block.Packed, block.Width, block.Queries, _headDim);
+            for (nint k = 0; k < _headDim && block.Queries < block.Width; k++)
+                new Span<float>(block.Packed + k * block.Width + block.Queries, block.Width - block.Queries).Clear();
+            for (int s = 0; s < block.Seen; s += TKernels.TileRows)
             {
-                TKernels.Tile(width / TKernels.Lanes, _headDim, keys + (nint)s * _rowStride, _rowStride, packed, width, tile, accumulate: false);
-                TKernels.Transpose(tile, width, scores + s, stride, Math.Min(TKernels.TileRows, seen - s), queries);
+                TKernels.Tile(
+                    block.Width / TKernels.Lanes, _headDim, keys + (nint)s * _rowStride, _rowStride, 1, block.Packed, block.Width,
+                    block.Scores + (nint)s * block.Width, accumulate: false);
             }
         }
 
-        /// <summary>Every row of scores becomes its pattern over the keys that its query may see, and zero beyond.</summary>
-        private void Softmax(int head, int first, int queries, int seen, float* scores, nint stride)
+        /// <summary>Every column of scores becomes its query's pattern over the keys that it may see, and zero beyond.</summary>
+        private void Softmax(in Block block)
         {
-            for (int i = 0; i < queries; i++)
+            int diagonal = _position + block.First;
+            TKernels.ScaleAndMask(block.Scores, block.Seen, block.Width, _scale, diagonal, block.Most);
+            if (Intervene(HookPoint.AttnScores, block))
+                TKernels.ScaleAndMask(block.Scores, block.Seen, block.Width, 1, diagonal, block.Most);
+            Record(_scores, block, float.NegativeInfinity);
+            TKernels.SoftmaxColumns(block.Scores, block.Seen, block.Width, block.Most);
+            Intervene(HookPoint.Pattern, block);
+            Record(_pattern, block, 0);
+        }
+
+        /// <summary>A plan sees scores and patterns as rows of the keys that a query may see.</summary>
+        private bool Intervene(HookPoint point, in Block block)
+        {
+            if (!_interventions.IsAllocated)
+                return false;
+            for (int i = 0; i < block.Queries; i++)
             {
-                float* row = scores + i * stride;
-                int visible = _position + first + i + 1;
-                nint recorded = ((nint)head * _callTokens + first + i) * _callKeys;
-                TKernels.Scale(row, _scale, row, visible);
-                Intervene(HookPoint.AttnScores, head, first + i, row, visible);
-                Record(_scores, recorded, row, visible, float.NegativeInfinity);
-                TKernels.Softmax(row, row, visible);
-                Intervene(HookPoint.Pattern, head, first + i, row, visible);
-                new Span<float>(row + visible, seen - visible).Clear();
-                Record(_pattern, recorded, row, visible, 0);
+                int visible = _position + block.First + i + 1;
+                TKernels.Transpose(block.Scores + i, block.Width, block.Row, visible, visible, 1);
+                Intervene(point, block.Head, block.First + i, block.Row, visible);
+                TKernels.Transpose(block.Row, visible, block.Scores + i, block.Width, 1, visible);
+            }
+
+            return true;
+        }
+
+        private void Record(float* recording, in Block block, float beyond)
+        {
+            if (recording == null)
+                return;
+            float* rows = recording + ((nint)block.Head * _callTokens + block.First) * _callKeys;
+            TKernels.TransposeAway(block.Scores, block.Width, rows, _callKeys, block.Seen, block.Queries);
+            for (nint i = 0; i < block.Queries; i++)
+                new Span<float>(rows + i * _callKeys + block.Seen, _callKeys - block.Seen).Fill(beyond);
+        }
+
+        /// <summary>z[q, i] = Σ_s pattern[s, q] v[s, i], a tile of the head's dimensions at a time.</summary>
+        private void Mix(in Block block, float* values)
+        {
+            for (int d = 0; d < _headDim; d += TKernels.TileRows)
+            {
+                TKernels.Tile(block.Width / TKernels.Lanes, block.Seen, values + d, 1, _rowStride, block.Scores, block.Width, block.Tile, accumulate: false);
+                float* z = _z + block.First * QueryStride + (nint)block.Head * _headDim + d;
+                TKernels.Transpose(block.Tile, block.Width, z, QueryStride, Math.Min(TKernels.TileRows, _headDim - d), block.Queries);
             }
         }
 
@@ -168,48 +188,54 @@ internal sealed unsafe partial class ForwardPass<TKernels>
                 Unsafe.As<BoundInterventions>(_interventions.Target!).Apply(point, _layer, _position + query, head, new Span<float>(row, visible));
         }
 
-        private void Record(float* recording, nint at, float* row, int visible, float beyond)
-        {
-            if (recording == null)
-                return;
-            new ReadOnlySpan<float>(row, visible).CopyTo(new Span<float>(recording + at, visible));
-            new Span<float>(recording + at + visible, _callKeys - visible).Fill(beyond);
-        }
-
-        /// <summary>z[q] = Σ_s pattern[q, s] v[s], a tile of queries at a time; here the head's dimensions lie along the vectors.</summary>
-        private void Mix(int head, int first, int queries, float* values, float* tile, float* pattern, nint stride)
-        {
-            int vectors = RoundUp(_headDim, TKernels.Lanes) / TKernels.Lanes;
-            for (int i = 0; i < queries; i += TKernels.TileRows)
-            {
-                int rows = Math.Min(TKernels.TileRows, queries - i);
-                int seen = _position + first + i + rows;
-                for (int v = 0; v < vectors; v += TKernels.TileVectors)
-                {
-                    int width = Math.Min(TKernels.TileVectors, vectors - v);
-                    int column = v * TKernels.Lanes, columns = Math.Min(width * TKernels.Lanes, _headDim - column);
-                    TKernels.Tile(width, seen, pattern + i * stride, stride, values + column, _rowStride, tile, accumulate: false);
-                    for (int r = 0; r < rows; r++)
-                    {
-                        float* z = _z + (first + i + r) * QueryStride + (nint)head * _headDim + column;
-                        new ReadOnlySpan<float>(tile + r * width * TKernels.Lanes, columns).CopyTo(new Span<float>(z, columns));
-                    }
-                }
-            }
-        }
-
         // One query: its products with the keys are rows of a matrix–vector product, the padding of both multiplied as zeros.
-        private void ScoreOne(int head, float* keys, int seen, float* padded, float* scores)
+        private void ScoreOne(in Block block, float* keys)
         {
-            new ReadOnlySpan<float>(_q + (nint)head * _headDim, _headDim).CopyTo(new Span<float>(padded, _headDim));
-            new Span<float>(padded + _headDim, _rowStride - _headDim).Clear();
-            TKernels.Dots(new WeightMatrix((nint)keys, ElementType.F32, seen, _rowStride), 0, seen, padded, scores);
+            new ReadOnlySpan<float>(_q + (nint)block.Head * _headDim, _headDim).CopyTo(new Span<float>(block.Packed, _headDim));
+            new Span<float>(block.Packed + _headDim, _rowStride - _headDim).Clear();
+            TKernels.Dots(new WeightMatrix((nint)keys, ElementType.F32, block.Seen, _rowStride), 0, block.Seen, block.Packed, block.Scores);
         }
 
-        private void MixOne(int head, float* values, int seen, float* pattern, float* sum)
+        private void SoftmaxOne(in Block block)
         {
-            TKernels.WeightedSum(pattern, seen, values, _rowStride, _rowStride, sum);
-            new ReadOnlySpan<float>(sum, _headDim).CopyTo(new Span<float>(_z + (nint)head * _headDim, _headDim));
+            TKernels.Scale(block.Scores, _scale, block.Scores, block.Seen);
+            Intervene(HookPoint.AttnScores, block.Head, 0, block.Scores, block.Seen);
+            RecordOne(_scores, block);
+            TKernels.Softmax(block.Scores, block.Scores, block.Seen);
+            Intervene(HookPoint.Pattern, block.Head, 0, block.Scores, block.Seen);
+            RecordOne(_pattern, block);
+        }
+
+        private void RecordOne(float* recording, in Block block)
+        {
+            if (recording != null)
+                new ReadOnlySpan<float>(block.Scores, block.Seen).CopyTo(new Span<float>(recording + (nint)block.Head * _callKeys, _callKeys));
+        }
+
+        private void MixOne(in Block block, float* values)
+        {
+            TKernels.WeightedSum(block.Scores, block.Seen, values, _rowStride, _rowStride, block.Tile);
+            new ReadOnlySpan<float>(block.Tile, _headDim).CopyTo(new Span<float>(_z + (nint)block.Head * _headDim, _headDim));
+        }
+
+        /// <summary>A block of queries of one head, the keys that they see together, and where a worker keeps what it computes of them.</summary>
+        private readonly struct Block
+        {
+            public readonly int Head, First, Queries, Width, Seen;
+            public readonly float* Packed, Tile, Most, Scores, Row;
+
+            public Block(in AttentionJob job, int head, int first, int queries, float* scratch)
+            {
+                (Head, First, Queries) = (head, first, queries);
+                Width = RoundUp(queries, TKernels.Lanes);
+                Seen = job._position + first + queries;
+                int keys = job._position + job._tokens;
+                Packed = scratch;
+                Tile = Packed + PackedQueries(job._headDim, keys);
+                Most = Tile + TileLength(job._headDim, keys);
+                Scores = Most + RoundUp(QueriesPerBlock(keys), 16);
+                Row = Scores + ScoresLength(keys);
+            }
         }
     }
 }

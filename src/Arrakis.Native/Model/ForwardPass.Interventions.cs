@@ -38,6 +38,10 @@ internal sealed unsafe partial class ForwardPass<TKernels>
             Apply(layer, third);
     }
 
+    /// <summary>Whether a plan looks at one of these, which must then be in memory as rows.</summary>
+    private bool Intervened(int layer, HookPoint a, HookPoint b, HookPoint c) =>
+        Interventions is not null && (Interventions.Touches(a, layer) || Interventions.Touches(b, layer) || Interventions.Touches(c, layer));
+
     private void Apply(int layer, HookPoint point)
     {
         if (!Interventions!.Touches(point, layer))

@@ -1,5 +1,6 @@
 using Arrakis.Native.Kernels;
 using Arrakis.Native.Memory;
+using Arrakis.Native.Weights;
 
 namespace Arrakis.Native.Model;
 
@@ -63,9 +64,9 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
         (_callTokens, _callKeys) = (ids.Length, past + ids.Length);
         cache.Reserve(_callKeys, past);
         _rotary = rotary.For(_callKeys);
-        long packed = MatrixProduct<TKernels>.PackedLength(chunk, Math.Max(Math.Max(_d, _f), _q));
+        long packed = MatrixProduct<TKernels>.PackedLength(chunk, Math.Max(Math.Max(_d, _f), _q)), hidden = MatrixProduct<TKernels>.PackedLength(chunk, _f);
         long perWorker = Math.Max(MatrixProduct<TKernels>.ScratchLength(chunk), AttentionScratch(config, _callKeys));
-        workspace.Prepare(_callTokens, _callKeys, chunk, packed, team.Size, Arena.Footprint(perWorker), InterventionFloats(chunk));
+        workspace.Prepare(_callTokens, _callKeys, chunk, packed, hidden, team.Size, Arena.Footprint(perWorker), InterventionFloats(chunk));
 
         for (_first = 0; _first < ids.Length; _first += _tokens)
         {
@@ -109,8 +110,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
         InterveneRotated(layer, k);
         Attend(layer, rotQ, z);
         Intervene(layer, HookPoint.Z);
-        RecordResult(layer, z);
-        Project(z, _q, [new(w.Output, attnOut, _d)]);
+        ProjectHeads(layer, z, attnOut);
         InterveneResult(layer, z, attnOut);
         Intervene(layer, HookPoint.AttnOut);
         Add(pre, attnOut, mid);
@@ -121,15 +121,50 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
         float* hidden = At(HookPoint.MlpPost, layer), mlpOut = At(HookPoint.MlpOut, layer);
         Norm(mid, w.MlpNorm, At(HookPoint.Ln2Scale, layer), At(HookPoint.Ln2Normalized, layer));
         InterveneNorm(layer, HookPoint.Ln2Scale, HookPoint.Ln2Normalized, mid, w.MlpNorm);
+        GateUpDown(layer, gate, up, hidden, mlpOut);
+        Intervene(layer, HookPoint.MlpOut);
+        Add(mid, mlpOut, post);
+        Intervene(layer, HookPoint.ResidPost);
+    }
+
+    /// <summary>attn_out = Σ_h z[h] W_O[h], the sum of what every head writes, which is kept where it is wanted.</summary>
+    private void ProjectHeads(int layer, float* z, float* attnOut)
+    {
+        WeightMatrix output = weights.Layers[layer].Output;
+        bool recorded = workspace.Recorded(HookPoint.Result, layer) != null;
+        if (_callTokens > 1)
+        {
+            Project(z, _q, [new(output, attnOut, _d) { PartDepth = config.HeadDim, Parts = recorded ? At(HookPoint.Result, layer) : null }]);
+            return;
+        }
+
+        if (recorded)
+            HeadResults(layer, z, At(HookPoint.Result, layer), 1, workspace.Packed, workspace.Workers);
+        Project(z, _q, [new(output, attnOut, _d)]);
+    }
+
+    /// <summary>mlp_out = (SiLU(gate) ∘ up) W_downᵀ with gate = x W_gateᵀ and up = x W_upᵀ, in one go where nobody looks in between.</summary>
+    private void GateUpDown(int layer, float* gate, float* up, float* hidden, float* mlpOut)
+    {
+        LlamaLayer w = weights.Layers[layer];
+        if (_callTokens > 1 && !Intervened(layer, HookPoint.MlpPre, HookPoint.MlpPreLinear, HookPoint.MlpPost))
+        {
+            Panels x = MatrixProduct<TKernels>.Pack(team, workspace.Normed, _d, _tokens, _d, workspace.Packed);
+            Panels packed = MatrixProduct<TKernels>.MultiplyGated(
+                team, x, new(w.Gate, IfRecorded(HookPoint.MlpPre, layer), _f), new(w.Up, IfRecorded(HookPoint.MlpPreLinear, layer), _f),
+                IfRecorded(HookPoint.MlpPost, layer), workspace.PackedHidden, workspace.Workers);
+            MatrixProduct<TKernels>.Multiply(team, packed, [new(w.Down, mlpOut, _d)], workspace.Workers);
+            return;
+        }
+
         Project(workspace.Normed, _d, [new(w.Gate, gate, _f), new(w.Up, up, _f)]);
         Intervene(layer, HookPoint.MlpPre, HookPoint.MlpPreLinear);
         SiluMultiply(gate, up, hidden);
         Intervene(layer, HookPoint.MlpPost);
         Project(hidden, _f, [new(w.Down, mlpOut, _d)]);
-        Intervene(layer, HookPoint.MlpOut);
-        Add(mid, mlpOut, post);
-        Intervene(layer, HookPoint.ResidPost);
     }
+
+    private float* IfRecorded(HookPoint point, int layer) => workspace.Recorded(point, layer) == null ? null : At(point, layer);
 
     private void Unembed()
     {

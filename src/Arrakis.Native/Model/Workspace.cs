@@ -21,6 +21,9 @@ internal sealed unsafe class Workspace(LlamaConfig config, RecordingLayout layou
     /// <summary>Activations packed for a product.</summary>
     public float* Packed { get; private set; }
 
+    /// <summary>SiLU(gate) ∘ up, packed.</summary>
+    public float* PackedHidden { get; private set; }
+
     /// <summary>The last position's logits [V], where no logits are recorded.</summary>
     public float* LastLogits { get; private set; }
 
@@ -34,23 +37,23 @@ internal sealed unsafe class Workspace(LlamaConfig config, RecordingLayout layou
     public RecordingLayout Layout => layout;
 
     /// <summary>Lays out a pass of <paramref name="tokens"/> over <paramref name="keys"/>, at most <paramref name="chunk"/> tokens at a time.</summary>
-    public void Prepare(int tokens, int keys, int chunk, long packed, int workers, long perWorker, long interventions)
+    public void Prepare(int tokens, int keys, int chunk, long packed, long packedHidden, int workers, long perWorker, long interventions)
     {
         _tokens = tokens;
         _keys = keys;
         // Laid out twice: first to learn the size, then in memory of that size.
         _measured = layout.TotalFloats(tokens, keys);
         _measuring = true;
-        Lay(chunk, packed, workers, perWorker, interventions);
+        Lay(chunk, packed, packedHidden, workers, perWorker, interventions);
         _measuring = false;
         arena.Reset(_measured);
         for (int slot = 0; slot < _recorded.Length; slot++)
             _recorded[slot] = (nint)arena.Take(layout.Count(slot, tokens, keys));
-        Lay(chunk, packed, workers, perWorker, interventions);
+        Lay(chunk, packed, packedHidden, workers, perWorker, interventions);
     }
 
     // Values that are never needed at once share memory; so do a value and what is computed from it in place.
-    private void Lay(int chunk, long packed, int workers, long perWorker, long interventions)
+    private void Lay(int chunk, long packed, long packedHidden, int workers, long perWorker, long interventions)
     {
         long d = (long)chunk * config.HiddenSize, f = (long)chunk * config.IntermediateSize;
         long q = (long)chunk * config.NumAttentionHeads * config.HeadDim, kv = (long)chunk * config.NumKeyValueHeads * config.HeadDim;
@@ -67,6 +70,7 @@ internal sealed unsafe class Workspace(LlamaConfig config, RecordingLayout layou
         Share(f, HookPoint.MlpPreLinear, HookPoint.MlpPost);
         LastLogits = Share(config.VocabSize);
         Packed = Share(packed);
+        PackedHidden = Share(packedHidden);
         Interventions = Share(interventions);
         Workers = new WorkerScratch(Share(workers * perWorker), (nint)perWorker);
     }

@@ -38,6 +38,8 @@ internal abstract class KernelChecks
     public abstract void Transpose();
 
     public abstract void Tile();
+
+    public abstract void Columns();
 }
 
 /// <summary>
@@ -281,6 +283,7 @@ internal sealed unsafe class KernelChecks<T> : KernelChecks
                 destination.Clear();
                 T.Transpose(source, from, destination, to, rows, columns);
                 string what = $"{T.Tier} Transpose {rows} × {columns}";
+                TransposeAway(source, from, rows, columns);
                 destination.OnlyFirst(columns * to, what);
                 for (int at = 0; at < columns * to; at++)
                 {
@@ -292,37 +295,106 @@ internal sealed unsafe class KernelChecks<T> : KernelChecks
         }
     }
 
+    // Rows of whole cache lines, where stores may pass by the caches, and rows of any length.
+    private static void TransposeAway(Guarded source, int from, int rows, int columns)
+    {
+        foreach (int to in new[] { rows + 5, (rows + 31) / 16 * 16 })
+        {
+            float[] memory = GC.AllocateArray<float>(columns * to + 32, pinned: true);
+            float* destination = (float*)(((nint)Unsafe.AsPointer(ref memory[0]) + 63) & ~63);
+            new Span<float>(destination, columns * to).Fill(float.NaN);
+            T.TransposeAway(source, from, destination, to, rows, columns);
+            for (int at = 0; at < columns * to; at++)
+            {
+                int i = at % to, j = at / to;
+                if (i < rows ? destination[at] != i * from + j : !float.IsNaN(destination[at]))
+                    Assert.Fail($"{T.Tier} TransposeAway {rows} × {columns}: {destination[at]} at row {j}, column {i} of the destination");
+            }
+
+            GC.KeepAlive(memory);
+        }
+    }
+
     public override void Tile()
     {
         for (int vectors = 1; vectors <= T.TileVectors; vectors++)
         {
-            int width = vectors * T.Lanes;
             for (int depth = 1; depth <= Longest; depth++)
             {
-                nint aStride = depth + 1, panelStride = width + 3;
-                float[] before = Numbers(T.TileRows * width);
-                Guarded a = new Guarded(T.TileRows * (int)aStride).Set(Numbers(T.TileRows * (int)aStride));
-                Guarded panel = new Guarded(depth * (int)panelStride).Set(Numbers(depth * (int)panelStride));
-                Guarded set = new(before.Length), added = new Guarded(before.Length).Set(before);
-                string what = $"{T.Tier} Tile of {vectors} vectors, depth {depth}";
-                T.Tile(vectors, depth, a, aStride, panel, panelStride, set, accumulate: false);
-                T.Tile(vectors, depth, a, aStride, panel, panelStride, added, accumulate: true);
-                set.OnlyFirst(before.Length, what);
-                added.OnlyFirst(before.Length, what);
-                for (int at = 0; at < before.Length; at++)
-                {
-                    double sum = 0, magnitude = 0;
-                    for (int k = 0; k < depth; k++)
-                    {
-                        double term = (double)a.Pointer[at / width * aStride + k] * panel.Pointer[k * panelStride + at % width];
-                        sum += term;
-                        magnitude += Math.Abs(term);
-                    }
+                // Rows stored as rows, as weights and keys are; and as columns, as values are.
+                Tile(vectors, depth, aStride: depth + 1, aStep: 1);
+                Tile(vectors, depth, aStride: 1, aStep: T.TileRows + 2);
+            }
+        }
+    }
 
-                    // As for Dots; what was there before is one more term.
-                    Close(sum, set.Pointer[at], depth * U * magnitude, what, at);
-                    Close(before[at] + sum, added.Pointer[at], (depth + 1) * U * (magnitude + Math.Abs(before[at])), what + ", added", at);
-                }
+    private void Tile(int vectors, int depth, int aStride, int aStep)
+    {
+        int width = vectors * T.Lanes, panelStride = width + 3;
+        float[] before = Numbers(T.TileRows * width);
+        int length = (T.TileRows - 1) * aStride + (depth - 1) * aStep + 1;
+        Guarded a = new Guarded(length).Set(Numbers(length)), panel = new Guarded(depth * panelStride).Set(Numbers(depth * panelStride));
+        Guarded set = new(before.Length), added = new Guarded(before.Length).Set(before);
+        string what = $"{T.Tier} Tile of {vectors} vectors, depth {depth}, step {aStep}";
+        // Fetching ahead changes nothing, whatever is there.
+        float[] elsewhere = GC.AllocateArray<float>(3 * depth, pinned: true);
+        var ahead = new Ahead((byte*)Unsafe.AsPointer(ref elsewhere[0]), depth * sizeof(float), 3, Ahead.Interval * sizeof(float));
+        T.Tile(vectors, depth, a, aStride, aStep, panel, panelStride, set, accumulate: false, ahead);
+        T.Tile(vectors, depth, a, aStride, aStep, panel, panelStride, added, accumulate: true);
+        set.OnlyFirst(before.Length, what);
+        added.OnlyFirst(before.Length, what);
+        for (int at = 0; at < before.Length; at++)
+        {
+            double sum = 0, magnitude = 0;
+            for (int k = 0; k < depth; k++)
+            {
+                double term = (double)a.Pointer[at / width * aStride + k * aStep] * panel.Pointer[k * panelStride + at % width];
+                sum += term;
+                magnitude += Math.Abs(term);
+            }
+
+            // As for Dots; what was there before is one more term.
+            Close(sum, set.Pointer[at], depth * U * magnitude, what, at);
+            Close(before[at] + sum, added.Pointer[at], (depth + 1) * U * (magnitude + Math.Abs(before[at])), what + ", added", at);
+        }
+    }
+
+    public override void Columns()
+    {
+        const float Scale = 0.3f;
+        for (int vectors = 1; vectors <= T.TileVectors; vectors++)
+        {
+            // Fewer keys than queries, as many, and more: the first query sees diagonal + 1 of them.
+            foreach ((int keys, int diagonal) in new[] { (1, 0), (2, 0), (7, 3), (33, 0), (64, 16), (Longest, 200), (Longest, Longest) })
+                Columns(vectors * T.Lanes, keys, diagonal, Scale);
+        }
+    }
+
+    private void Columns(int width, int keys, int diagonal, float scale)
+    {
+        float[] scores = [.. Numbers(keys * width).Select(v => v * 40)];
+        Guarded x = new Guarded(scores.Length).Set(scores), most = new(width);
+        string what = $"{T.Tier} columns, {width} queries of {keys} keys from {diagonal}";
+        T.ScaleAndMask(x, keys, width, scale, diagonal, most);
+        x.OnlyFirst(scores.Length, what);
+        most.OnlyFirst(width, what);
+        var scaled = new float[scores.Length];
+        for (int at = 0; at < scores.Length; at++)
+            scaled[at] = at / width <= diagonal + at % width ? scores[at] * scale : float.NegativeInfinity;
+        SameBits(scaled, x.Values, what);
+        T.SoftmaxColumns(x, keys, width, most);
+        x.OnlyFirst(scores.Length, what);
+        for (int i = 0; i < width; i++)
+        {
+            double[] column = [.. Enumerable.Range(0, keys).Select(s => (double)scaled[s * width + i])];
+            double max = column.Max(), sum = column.Sum(v => Math.Exp(v - max));
+            double shared = column.Where(double.IsFinite).Sum(v => Math.Exp(v - max) / sum * (max - v));
+            for (int s = 0; s < keys; s++)
+            {
+                double expected = Math.Exp(column[s] - max) / sum;
+                // As for Softmax; where it multiplies by the sum's inverse, one rounding more.
+                double allowed = expected == 0 ? 0 : (max - column[s] + shared + keys + 18) * U * expected + Tiny;
+                Close(expected, x.Pointer[s * width + i], allowed, what, s * width + i);
             }
         }
     }

@@ -56,4 +56,8 @@ public sealed class KernelTierTests
     [Theory]
     [MemberData(nameof(Engine.Tiers), MemberType = typeof(Engine))]
     public void Tile(KernelTier tier) => KernelChecks.Of(tier).Tile();
+
+    [Theory]
+    [MemberData(nameof(Engine.Tiers), MemberType = typeof(Engine))]
+    public void Columns_of_scores_become_patterns_of_what_each_query_sees(KernelTier tier) => KernelChecks.Of(tier).Columns();
 }

@@ -43,6 +43,12 @@ public sealed class MatrixProductTests
                     Check(team, tokens, rows, columns, first, count);
             }
 
+            foreach (int tokens in new[] { 2, 65 })
+            {
+                CheckParts(team, tokens, outputs: 70, part: 32, parts: 3);
+                CheckGated(team, tokens, outputs: 70, depth: 64);
+            }
+
             Check(team, 5, 1061, 64, 5, 40);
             Check(team, 5, 37, 1120, 9, 1097);
         }
@@ -108,6 +114,87 @@ public sealed class MatrixProductTests
                 for (int n = outputs; n < yStride && t < tokens - 1; n++)
                     Assert.True(y.IsUntouched(t * (int)yStride + n), $"{what}: written between rows {t} and {t + 1}");
             }
+        }
+
+        private WeightMatrix Matrix(Arena arena, int rows, int columns)
+        {
+            nint bytes = (nint)type.RowBytes(columns) * rows;
+            byte* start = (byte*)arena.Take((long)bytes / sizeof(float) + 1);
+            for (int r = 0; r < rows; r++)
+                BlockFormats.Encode(type, Numbers(columns), new Span<byte>(start + r * (nint)type.RowBytes(columns), (int)type.RowBytes(columns)));
+            return new WeightMatrix((nint)start, type, rows, columns);
+        }
+
+        private Panels Random(Arena arena, WorkerTeam team, int tokens, int depth)
+        {
+            float* x = arena.Take((long)tokens * depth);
+            Numbers(tokens * depth).CopyTo(new Span<float>(x, tokens * depth));
+            return MatrixProduct<T>.Pack(team, x, depth, tokens, depth, arena.Take(MatrixProduct<T>.PackedLength(tokens, depth)));
+        }
+
+        private static WorkerScratch Scratch(Arena arena, WorkerTeam team, int tokens)
+        {
+            long perWorker = Arena.Footprint(MatrixProduct<T>.ScratchLength(tokens));
+            return new WorkerScratch(arena.Take(perWorker * team.Size), (nint)perWorker);
+        }
+
+        /// <summary>Parts are the products of slices, bit for bit; their sum in order is the product, bit for bit, whether they are kept or not.</summary>
+        private void CheckParts(WorkerTeam team, int tokens, int outputs, int part, int parts)
+        {
+            var arena = new Arena();
+            WeightMatrix w = Matrix(arena, outputs, part * parts);
+            int depth = part * parts, size = tokens * outputs;
+            float* x = arena.Take((long)tokens * depth), kept = arena.Take((long)size * parts), y = arena.Take(size), bare = arena.Take(size), one = arena.Take(size);
+            Numbers(tokens * depth).CopyTo(new Span<float>(x, tokens * depth));
+            WorkerScratch scratch = Scratch(arena, team, tokens);
+            float* packed = arena.Take(MatrixProduct<T>.PackedLength(tokens, depth));
+            Panels panels = MatrixProduct<T>.Pack(team, x, depth, tokens, depth, packed);
+            MatrixProduct<T>.Multiply(team, panels, [new Product(w, y, outputs) { PartDepth = part, Parts = kept }], scratch);
+            MatrixProduct<T>.Multiply(team, panels, [new Product(w, bare, outputs) { PartDepth = part }], scratch);
+            var sum = new float[size];
+            for (int h = 0; h < parts; h++)
+            {
+                Panels slice = MatrixProduct<T>.Pack(team, x + h * part, depth, tokens, part, packed);
+                MatrixProduct<T>.Multiply(team, slice, [new Product(w.SliceColumns(h * part, part), one, outputs)], scratch);
+                for (int at = 0; at < size; at++)
+                {
+                    float piece = kept[(at / outputs * parts + h) * outputs + at % outputs];
+                    Assert.Equal(BitConverter.SingleToUInt32Bits(one[at]), BitConverter.SingleToUInt32Bits(piece));
+                    sum[at] = h == 0 ? piece : sum[at] + piece;
+                }
+            }
+
+            Assert.Equal(sum, new Span<float>(y, size).ToArray());
+            Assert.Equal(sum, new Span<float>(bare, size).ToArray());
+            GC.KeepAlive(arena);
+        }
+
+        /// <summary>Gate and up in one go are what they are one by one, and what the next product reads is their SiLU product, bit for bit, kept as rows or not.</summary>
+        private void CheckGated(WorkerTeam team, int tokens, int outputs, int depth)
+        {
+            var arena = new Arena();
+            WeightMatrix gate = Matrix(arena, outputs, depth), up = Matrix(arena, outputs, depth), down = Matrix(arena, depth, 96);
+            WeightMatrix narrowed = down.SliceColumns(0, outputs);
+            int size = tokens * outputs;
+            Panels x = Random(arena, team, tokens, depth);
+            WorkerScratch scratch = Scratch(arena, team, tokens);
+            float* gates = arena.Take(size), ups = arena.Take(size), hidden = arena.Take(size), plainGates = arena.Take(size), plainUps = arena.Take(size);
+            float* packed = arena.Take(MatrixProduct<T>.PackedLength(tokens, outputs)), y = arena.Take(tokens * depth), again = arena.Take(tokens * depth);
+            Panels all = MatrixProduct<T>.MultiplyGated(team, x, new Product(gate, gates, outputs), new Product(up, ups, outputs), hidden, packed, scratch);
+            MatrixProduct<T>.Multiply(team, all, [new Product(narrowed, y, depth)], scratch);
+            Panels bare = MatrixProduct<T>.MultiplyGated(team, x, new Product(gate, null, outputs), new Product(up, null, outputs), null, packed, scratch);
+            MatrixProduct<T>.Multiply(team, bare, [new Product(narrowed, again, depth)], scratch);
+            MatrixProduct<T>.Multiply(team, x, [new Product(gate, plainGates, outputs), new Product(up, plainUps, outputs)], scratch);
+            Assert.Equal(new Span<float>(plainGates, size).ToArray(), new Span<float>(gates, size).ToArray());
+            Assert.Equal(new Span<float>(plainUps, size).ToArray(), new Span<float>(ups, size).ToArray());
+            for (int t = 0; t < tokens; t++)
+                T.SiluMultiply(plainGates + t * outputs, plainUps + t * outputs, plainGates + t * outputs, outputs);
+            Assert.Equal(new Span<float>(plainGates, size).ToArray(), new Span<float>(hidden, size).ToArray());
+            Assert.Equal(new Span<float>(y, tokens * depth).ToArray(), new Span<float>(again, tokens * depth).ToArray());
+            Panels rows = MatrixProduct<T>.Pack(team, hidden, outputs, tokens, outputs, packed);
+            MatrixProduct<T>.Multiply(team, rows, [new Product(narrowed, again, depth)], scratch);
+            Assert.Equal(new Span<float>(y, tokens * depth).ToArray(), new Span<float>(again, tokens * depth).ToArray());
+            GC.KeepAlive(arena);
         }
 
         private float[] Numbers(int count)

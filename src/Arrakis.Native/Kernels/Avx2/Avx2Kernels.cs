@@ -83,6 +83,9 @@ internal readonly unsafe partial struct Avx2Kernels : IKernels
         RowOperations.RotatePairs(x, y, half, i, cos, sin);
     }
 
+    public static void TransposeAway(float* source, nint sourceStride, float* destination, nint destinationStride, int rows, int columns) =>
+        Transpose(source, sourceStride, destination, destinationStride, rows, columns);
+
     public static void Transpose(float* source, nint sourceStride, float* destination, nint destinationStride, int rows, int columns)
     {
         int i = 0;

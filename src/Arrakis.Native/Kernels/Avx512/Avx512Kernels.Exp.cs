@@ -43,6 +43,53 @@ internal readonly unsafe partial struct Avx512Kernels
         Avx512F.MaskStore(y + whole, rest, last / sum);
     }
 
+    public static void ScaleAndMask(float* x, int keys, int width, float scale, int diagonal, float* most)
+    {
+        Vector512<float> factor = Vector512.Create(scale), hidden = Vector512.Create(float.NegativeInfinity);
+        for (int j = 0; j < width; j += Width)
+        {
+            Vector512<float> largest = hidden;
+            float* row = x + j;
+            int s = 0;
+            // Up to here all sixteen queries see the key.
+            for (int open = Math.Min(keys, diagonal + j + 1); s < open; s++, row += width)
+            {
+                Vector512<float> scaled = Vector512.Load(row) * factor;
+                scaled.Store(row);
+                largest = Avx512F.Max(largest, scaled);
+            }
+
+            for (; s < keys; s++, row += width)
+            {
+                Vector512<float> scaled = Vector512.ConditionalSelect(First(s - diagonal - j), hidden, Vector512.Load(row) * factor);
+                scaled.Store(row);
+                largest = Avx512F.Max(largest, scaled);
+            }
+
+            largest.Store(most + j);
+        }
+    }
+
+    public static void SoftmaxColumns(float* x, int keys, int width, float* most)
+    {
+        for (int j = 0; j < width; j += Width)
+        {
+            Vector512<float> largest = Vector512.Load(most + j), sum = Vector512<float>.Zero;
+            float* row = x + j;
+            for (int s = 0; s < keys; s++, row += width)
+            {
+                Vector512<float> e = Exp(Vector512.Load(row) - largest);
+                e.Store(row);
+                sum += e;
+            }
+
+            Vector512<float> share = Vector512<float>.One / sum;
+            row = x + j;
+            for (int s = 0; s < keys; s++, row += width)
+                (Vector512.Load(row) * share).Store(row);
+        }
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<float> Silu(Vector512<float> gate, Vector512<float> up) => gate / (Vector512<float>.One + Exp(-gate)) * up;
 

@@ -8,18 +8,18 @@ namespace Arrakis.Native.Kernels;
 // (12 cycles on a core that starts two a cycle) over 11 loads (5.5 cycles), and 24 independent sums cover the latency of four cycles three times over.
 internal readonly unsafe partial struct Avx512Kernels
 {
-    public static void Tile(int vectors, int depth, float* a, nint aStride, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
+    public static void Tile(int vectors, int depth, float* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
     {
         switch (vectors)
         {
             case 1:
-                Tile1(depth, a, aStride, panel, panelStride, c, accumulate, in ahead);
+                Tile1(depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
                 return;
             case 2:
-                Tile2(depth, a, aStride, panel, panelStride, c, accumulate, in ahead);
+                Tile2(depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
                 return;
             case 3:
-                Tile3(depth, a, aStride, panel, panelStride, c, accumulate, in ahead);
+                Tile3(depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
                 return;
             default:
                 throw new ArgumentOutOfRangeException(nameof(vectors), vectors, null);
@@ -27,7 +27,7 @@ internal readonly unsafe partial struct Avx512Kernels
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile3(int depth, float* a, nint aStride, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
+    private static void Tile3(int depth, float* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
     {
         float* a1 = a + aStride;
         float* a2 = a1 + aStride;
@@ -44,6 +44,7 @@ internal readonly unsafe partial struct Avx512Kernels
         Vector512<float> c50 = Vector512<float>.Zero, c51 = Vector512<float>.Zero, c52 = Vector512<float>.Zero;
         Vector512<float> c60 = Vector512<float>.Zero, c61 = Vector512<float>.Zero, c62 = Vector512<float>.Zero;
         Vector512<float> c70 = Vector512<float>.Zero, c71 = Vector512<float>.Zero, c72 = Vector512<float>.Zero;
+        nint at = 0;
         for (nint k = 0; k < depth;)
         {
             ahead.Fetch(k);
@@ -52,39 +53,40 @@ internal readonly unsafe partial struct Avx512Kernels
                 Vector512<float> x0 = Vector512.Load(panel);
                 Vector512<float> x1 = Vector512.Load(panel + Width);
                 Vector512<float> x2 = Vector512.Load(panel + 2 * Width);
-                Vector512<float> w0 = Vector512.Create(a[k]);
+                Vector512<float> w0 = Vector512.Create(a[at]);
                 c00 = Avx512F.FusedMultiplyAdd(w0, x0, c00);
                 c01 = Avx512F.FusedMultiplyAdd(w0, x1, c01);
                 c02 = Avx512F.FusedMultiplyAdd(w0, x2, c02);
-                Vector512<float> w1 = Vector512.Create(a1[k]);
+                Vector512<float> w1 = Vector512.Create(a1[at]);
                 c10 = Avx512F.FusedMultiplyAdd(w1, x0, c10);
                 c11 = Avx512F.FusedMultiplyAdd(w1, x1, c11);
                 c12 = Avx512F.FusedMultiplyAdd(w1, x2, c12);
-                Vector512<float> w2 = Vector512.Create(a2[k]);
+                Vector512<float> w2 = Vector512.Create(a2[at]);
                 c20 = Avx512F.FusedMultiplyAdd(w2, x0, c20);
                 c21 = Avx512F.FusedMultiplyAdd(w2, x1, c21);
                 c22 = Avx512F.FusedMultiplyAdd(w2, x2, c22);
-                Vector512<float> w3 = Vector512.Create(a3[k]);
+                Vector512<float> w3 = Vector512.Create(a3[at]);
                 c30 = Avx512F.FusedMultiplyAdd(w3, x0, c30);
                 c31 = Avx512F.FusedMultiplyAdd(w3, x1, c31);
                 c32 = Avx512F.FusedMultiplyAdd(w3, x2, c32);
-                Vector512<float> w4 = Vector512.Create(a4[k]);
+                Vector512<float> w4 = Vector512.Create(a4[at]);
                 c40 = Avx512F.FusedMultiplyAdd(w4, x0, c40);
                 c41 = Avx512F.FusedMultiplyAdd(w4, x1, c41);
                 c42 = Avx512F.FusedMultiplyAdd(w4, x2, c42);
-                Vector512<float> w5 = Vector512.Create(a5[k]);
+                Vector512<float> w5 = Vector512.Create(a5[at]);
                 c50 = Avx512F.FusedMultiplyAdd(w5, x0, c50);
                 c51 = Avx512F.FusedMultiplyAdd(w5, x1, c51);
                 c52 = Avx512F.FusedMultiplyAdd(w5, x2, c52);
-                Vector512<float> w6 = Vector512.Create(a6[k]);
+                Vector512<float> w6 = Vector512.Create(a6[at]);
                 c60 = Avx512F.FusedMultiplyAdd(w6, x0, c60);
                 c61 = Avx512F.FusedMultiplyAdd(w6, x1, c61);
                 c62 = Avx512F.FusedMultiplyAdd(w6, x2, c62);
-                Vector512<float> w7 = Vector512.Create(a7[k]);
+                Vector512<float> w7 = Vector512.Create(a7[at]);
                 c70 = Avx512F.FusedMultiplyAdd(w7, x0, c70);
                 c71 = Avx512F.FusedMultiplyAdd(w7, x1, c71);
                 c72 = Avx512F.FusedMultiplyAdd(w7, x2, c72);
                 panel += panelStride;
+                at += aStep;
             }
         }
 
@@ -99,7 +101,7 @@ internal readonly unsafe partial struct Avx512Kernels
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile2(int depth, float* a, nint aStride, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
+    private static void Tile2(int depth, float* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
     {
         float* a1 = a + aStride;
         float* a2 = a1 + aStride;
@@ -116,6 +118,7 @@ internal readonly unsafe partial struct Avx512Kernels
         Vector512<float> c50 = Vector512<float>.Zero, c51 = Vector512<float>.Zero;
         Vector512<float> c60 = Vector512<float>.Zero, c61 = Vector512<float>.Zero;
         Vector512<float> c70 = Vector512<float>.Zero, c71 = Vector512<float>.Zero;
+        nint at = 0;
         for (nint k = 0; k < depth;)
         {
             ahead.Fetch(k);
@@ -123,31 +126,32 @@ internal readonly unsafe partial struct Avx512Kernels
             {
                 Vector512<float> x0 = Vector512.Load(panel);
                 Vector512<float> x1 = Vector512.Load(panel + Width);
-                Vector512<float> w0 = Vector512.Create(a[k]);
+                Vector512<float> w0 = Vector512.Create(a[at]);
                 c00 = Avx512F.FusedMultiplyAdd(w0, x0, c00);
                 c01 = Avx512F.FusedMultiplyAdd(w0, x1, c01);
-                Vector512<float> w1 = Vector512.Create(a1[k]);
+                Vector512<float> w1 = Vector512.Create(a1[at]);
                 c10 = Avx512F.FusedMultiplyAdd(w1, x0, c10);
                 c11 = Avx512F.FusedMultiplyAdd(w1, x1, c11);
-                Vector512<float> w2 = Vector512.Create(a2[k]);
+                Vector512<float> w2 = Vector512.Create(a2[at]);
                 c20 = Avx512F.FusedMultiplyAdd(w2, x0, c20);
                 c21 = Avx512F.FusedMultiplyAdd(w2, x1, c21);
-                Vector512<float> w3 = Vector512.Create(a3[k]);
+                Vector512<float> w3 = Vector512.Create(a3[at]);
                 c30 = Avx512F.FusedMultiplyAdd(w3, x0, c30);
                 c31 = Avx512F.FusedMultiplyAdd(w3, x1, c31);
-                Vector512<float> w4 = Vector512.Create(a4[k]);
+                Vector512<float> w4 = Vector512.Create(a4[at]);
                 c40 = Avx512F.FusedMultiplyAdd(w4, x0, c40);
                 c41 = Avx512F.FusedMultiplyAdd(w4, x1, c41);
-                Vector512<float> w5 = Vector512.Create(a5[k]);
+                Vector512<float> w5 = Vector512.Create(a5[at]);
                 c50 = Avx512F.FusedMultiplyAdd(w5, x0, c50);
                 c51 = Avx512F.FusedMultiplyAdd(w5, x1, c51);
-                Vector512<float> w6 = Vector512.Create(a6[k]);
+                Vector512<float> w6 = Vector512.Create(a6[at]);
                 c60 = Avx512F.FusedMultiplyAdd(w6, x0, c60);
                 c61 = Avx512F.FusedMultiplyAdd(w6, x1, c61);
-                Vector512<float> w7 = Vector512.Create(a7[k]);
+                Vector512<float> w7 = Vector512.Create(a7[at]);
                 c70 = Avx512F.FusedMultiplyAdd(w7, x0, c70);
                 c71 = Avx512F.FusedMultiplyAdd(w7, x1, c71);
                 panel += panelStride;
+                at += aStep;
             }
         }
 
@@ -162,7 +166,7 @@ internal readonly unsafe partial struct Avx512Kernels
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile1(int depth, float* a, nint aStride, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
+    private static void Tile1(int depth, float* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
     {
         float* a1 = a + aStride;
         float* a2 = a1 + aStride;
@@ -179,29 +183,31 @@ internal readonly unsafe partial struct Avx512Kernels
         Vector512<float> c50 = Vector512<float>.Zero;
         Vector512<float> c60 = Vector512<float>.Zero;
         Vector512<float> c70 = Vector512<float>.Zero;
+        nint at = 0;
         for (nint k = 0; k < depth;)
         {
             ahead.Fetch(k);
             for (nint end = Math.Min(k + Ahead.Interval, depth); k < end; k++)
             {
                 Vector512<float> x0 = Vector512.Load(panel);
-                Vector512<float> w0 = Vector512.Create(a[k]);
+                Vector512<float> w0 = Vector512.Create(a[at]);
                 c00 = Avx512F.FusedMultiplyAdd(w0, x0, c00);
-                Vector512<float> w1 = Vector512.Create(a1[k]);
+                Vector512<float> w1 = Vector512.Create(a1[at]);
                 c10 = Avx512F.FusedMultiplyAdd(w1, x0, c10);
-                Vector512<float> w2 = Vector512.Create(a2[k]);
+                Vector512<float> w2 = Vector512.Create(a2[at]);
                 c20 = Avx512F.FusedMultiplyAdd(w2, x0, c20);
-                Vector512<float> w3 = Vector512.Create(a3[k]);
+                Vector512<float> w3 = Vector512.Create(a3[at]);
                 c30 = Avx512F.FusedMultiplyAdd(w3, x0, c30);
-                Vector512<float> w4 = Vector512.Create(a4[k]);
+                Vector512<float> w4 = Vector512.Create(a4[at]);
                 c40 = Avx512F.FusedMultiplyAdd(w4, x0, c40);
-                Vector512<float> w5 = Vector512.Create(a5[k]);
+                Vector512<float> w5 = Vector512.Create(a5[at]);
                 c50 = Avx512F.FusedMultiplyAdd(w5, x0, c50);
-                Vector512<float> w6 = Vector512.Create(a6[k]);
+                Vector512<float> w6 = Vector512.Create(a6[at]);
                 c60 = Avx512F.FusedMultiplyAdd(w6, x0, c60);
-                Vector512<float> w7 = Vector512.Create(a7[k]);
+                Vector512<float> w7 = Vector512.Create(a7[at]);
                 c70 = Avx512F.FusedMultiplyAdd(w7, x0, c70);
                 panel += panelStride;
+                at += aStep;
             }
         }
 

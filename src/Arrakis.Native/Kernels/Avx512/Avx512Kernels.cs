@@ -1,6 +1,4 @@
-using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
-using System.Runtime.Intrinsics.X86;
 
 namespace Arrakis.Native.Kernels;
 
@@ -81,59 +79,5 @@ internal readonly unsafe partial struct Avx512Kernels : IKernels
         }
 
         RowOperations.RotatePairs(x, y, half, i, cos, sin);
-    }
-
-    public static void Transpose(float* source, nint sourceStride, float* destination, nint destinationStride, int rows, int columns)
-    {
-        int i = 0;
-        for (; i + 8 <= rows; i += 8)
-        {
-            int j = 0;
-            for (; j + Width <= columns; j += Width)
-                Transpose8x16(source + i * sourceStride + j, sourceStride, destination + j * destinationStride + i, destinationStride);
-            ScalarKernels.Transpose(source + i * sourceStride + j, sourceStride, destination + j * destinationStride + i, destinationStride, 8, columns - j);
-        }
-
-        ScalarKernels.Transpose(source + i * sourceStride, sourceStride, destination + i, destinationStride, rows - i, columns);
-    }
-
-    // Eight rows of sixteen become sixteen rows of eight: pairs of rows, then fours are interleaved within each 128-bit lane, so that register q of a
-    // half holds column 4·lane + q of four rows; two halves of the rows side by side make a stored row of eight.
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Transpose8x16(float* source, nint stride, float* destination, nint destinationStride)
-    {
-        Interleave(source, stride, out Vector512<float> a0, out Vector512<float> a1, out Vector512<float> a2, out Vector512<float> a3);
-        Interleave(source + 4 * stride, stride, out Vector512<float> b0, out Vector512<float> b1, out Vector512<float> b2, out Vector512<float> b3);
-        StoreColumns(a0, b0, destination, 4 * destinationStride);
-        StoreColumns(a1, b1, destination + destinationStride, 4 * destinationStride);
-        StoreColumns(a2, b2, destination + 2 * destinationStride, 4 * destinationStride);
-        StoreColumns(a3, b3, destination + 3 * destinationStride, 4 * destinationStride);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Interleave(
-        float* source, nint stride, out Vector512<float> q0, out Vector512<float> q1, out Vector512<float> q2, out Vector512<float> q3)
-    {
-        Vector512<float> r0 = Vector512.Load(source), r1 = Vector512.Load(source + stride);
-        Vector512<float> r2 = Vector512.Load(source + 2 * stride), r3 = Vector512.Load(source + 3 * stride);
-        Vector512<double> low01 = Avx512F.UnpackLow(r0, r1).AsDouble();
-        Vector512<double> high01 = Avx512F.UnpackHigh(r0, r1).AsDouble();
-        Vector512<double> low23 = Avx512F.UnpackLow(r2, r3).AsDouble();
-        Vector512<double> high23 = Avx512F.UnpackHigh(r2, r3).AsDouble();
-        q0 = Avx512F.UnpackLow(low01, low23).AsSingle();
-        q1 = Avx512F.UnpackHigh(low01, low23).AsSingle();
-        q2 = Avx512F.UnpackLow(high01, high23).AsSingle();
-        q3 = Avx512F.UnpackHigh(high01, high23).AsSingle();
-    }
-
-    // Lane l of a holds a column's rows 0–3, lane l of b the same column's rows 4–7.
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void StoreColumns(Vector512<float> a, Vector512<float> b, float* destination, nint laneStride)
-    {
-        Vector256<float> aLow = a.GetLower(), aHigh = a.GetUpper(), bLow = b.GetLower(), bHigh = b.GetUpper();
-        Vector256.Create(aLow.GetLower(), bLow.GetLower()).Store(destination);
-        Vector256.Create(aLow.GetUpper(), bLow.GetUpper()).Store(destination + laneStride);
-        Vector256.Create(aHigh.GetLower(), bHigh.GetLower()).Store(destination + 2 * laneStride);
-        Vector256.Create(aHigh.GetUpper(), bHigh.GetUpper()).Store(destination + 3 * laneStride);
     }
 }

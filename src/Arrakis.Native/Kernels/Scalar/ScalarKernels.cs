@@ -13,11 +13,11 @@ internal readonly unsafe struct ScalarKernels : IKernels
 
     public static int TileRows => 1;
 
-    public static void Tile(int vectors, int depth, float* a, nint aStride, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
+    public static void Tile(int vectors, int depth, float* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
     {
         float sum = 0;
         for (int k = 0; k < depth; k++)
-            sum += a[k] * panel[k * panelStride];
+            sum += a[k * aStep] * panel[k * panelStride];
         c[0] = accumulate ? c[0] + sum : sum;
     }
 
@@ -127,5 +127,37 @@ internal readonly unsafe struct ScalarKernels : IKernels
 
         for (int i = 0; i < length; i++)
             y[i] /= sum;
+    }
+
+    public static void TransposeAway(float* source, nint sourceStride, float* destination, nint destinationStride, int rows, int columns) =>
+        Transpose(source, sourceStride, destination, destinationStride, rows, columns);
+
+    public static void ScaleAndMask(float* x, int keys, int width, float scale, int diagonal, float* most)
+    {
+        for (int i = 0; i < width; i++)
+        {
+            most[i] = float.NegativeInfinity;
+            for (nint s = 0; s < keys; s++)
+            {
+                x[s * width + i] = s <= diagonal + i ? x[s * width + i] * scale : float.NegativeInfinity;
+                most[i] = MathF.Max(most[i], x[s * width + i]);
+            }
+        }
+    }
+
+    public static void SoftmaxColumns(float* x, int keys, int width, float* most)
+    {
+        for (int i = 0; i < width; i++)
+        {
+            float sum = 0;
+            for (nint s = 0; s < keys; s++)
+            {
+                x[s * width + i] = MathF.Exp(x[s * width + i] - most[i]);
+                sum += x[s * width + i];
+            }
+
+            for (nint s = 0; s < keys; s++)
+                x[s * width + i] /= sum;
+        }
     }
 }

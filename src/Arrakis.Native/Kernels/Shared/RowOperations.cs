@@ -11,6 +11,9 @@ internal static unsafe class RowOperations
     // Rows are taken in pieces whose intermediate stays in L1.
     private const int Piece = 1024;
 
+    // The widest vector that TensorPrimitives may use.
+    private const int Lanes = 16;
+
     public static float Normalize(float* x, float* y, int length, float epsilon)
     {
         var source = new ReadOnlySpan<float>(x, length);
@@ -30,15 +33,18 @@ internal static unsafe class RowOperations
 
     public static void SiluMultiply(float* gate, float* up, float* y, int length)
     {
-        float* scratch = stackalloc float[Piece];
+        float* scratch = stackalloc float[2 * Piece];
         for (int start = 0; start < length; start += Piece)
         {
-            int count = Math.Min(Piece, length - start);
-            var silu = new Span<float>(scratch, count);
-            var gates = new ReadOnlySpan<float>(gate + start, count);
+            int count = Math.Min(Piece, length - start), whole = (count + Lanes - 1) / Lanes * Lanes;
+            var gates = new Span<float>(scratch, whole);
+            var silu = new Span<float>(scratch + Piece, whole);
+            // Fewer numbers than a vector would be computed one by one, in other bits: a value's bits must not depend on what lies beside it.
+            new ReadOnlySpan<float>(gate + start, count).CopyTo(gates);
+            gates[count..].Clear();
             TensorPrimitives.Sigmoid(gates, silu);
             TensorPrimitives.Multiply(silu, gates, silu);
-            TensorPrimitives.Multiply(silu, new ReadOnlySpan<float>(up + start, count), new Span<float>(y + start, count));
+            TensorPrimitives.Multiply(silu[..count], new ReadOnlySpan<float>(up + start, count), new Span<float>(y + start, count));
         }
     }
 

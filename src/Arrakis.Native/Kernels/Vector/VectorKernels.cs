@@ -28,6 +28,9 @@ internal readonly unsafe partial struct VectorKernels : IKernels
 
     public static int TileRows => 4;
 
+    public static void TransposeAway(float* source, nint sourceStride, float* destination, nint destinationStride, int rows, int columns) =>
+        Transpose(source, sourceStride, destination, destinationStride, rows, columns);
+
     public static void Transpose(float* source, nint sourceStride, float* destination, nint destinationStride, int rows, int columns) =>
         ScalarKernels.Transpose(source, sourceStride, destination, destinationStride, rows, columns);
 

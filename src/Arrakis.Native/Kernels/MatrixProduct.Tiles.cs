@@ -1,0 +1,199 @@
+using Arrakis.Native.Memory;
+using Arrakis.Native.Weights;
+
+namespace Arrakis.Native.Kernels;
+
+// Items of RowsPerItem outputs for all tokens. Why these sizes, for the widest tier: a tile of 8 rows by 48 tokens is 24 sums in 32 registers, 24 multiply-adds
+// for 11 loads; 32 rows pass over a panel of 48 tokens while it is in L2 (110 KiB at a depth of 576), so that a panel is loaded for four tiles; and a depth
+// block of at most 1,024 keeps rows (128 KiB) and panel (192 KiB) in an L2 of 1 MiB together with the rows that are fetched for the next item.
+internal static unsafe partial class MatrixProduct<TKernels>
+{
+    private readonly struct TileJob : IJob<TileJob>
+    {
+        private readonly Panels _x;
+        private readonly Products _products;
+        private readonly int _count, _workers;
+        private readonly WorkerScratch _scratch;
+
+        public TileJob(in Panels x, ReadOnlySpan<Product> products, in WorkerScratch scratch, int workers)
+        {
+            (_x, _count, _scratch, _workers) = (x, products.Length, scratch, workers);
+            products.CopyTo(_products);
+        }
+
+        public int Items => ItemsOf(_products, _count, RowsPerItem);
+
+        public static void Run(in TileJob job, int item, int worker)
+        {
+            ref readonly Product product = ref Find(in job._products, item, RowsPerItem, out int firstRow);
+            // The item that this worker will most likely draw next.
+            int next = item + job._workers;
+            NextRows ahead = next < job.Items ? new(in Find(in job._products, next, RowsPerItem, out int nextRow), nextRow) : default;
+            float* scratch = job._scratch.Of(worker), tiles = scratch + WidenedLength;
+            Multiply(job._x, product, firstRow, ahead, scratch, tiles);
+            Write(job._x, product, firstRow, tiles, product.Y, product.YStride, away: false);
+        }
+    }
+
+    private readonly struct GatedJob(
+        Panels x, Product gate, Product up, Panels hidden, float* rows, WorkerScratch scratch, int workers) : IJob<GatedJob>
+    {
+        private readonly Panels _x = x, _hidden = hidden;
+        private readonly Product _gate = gate, _up = up;
+        private readonly float* _rows = rows;
+        private readonly WorkerScratch _scratch = scratch;
+        private readonly int _workers = workers;
+
+        public int Items => (_gate.Outputs + RowsPerItem - 1) / RowsPerItem;
+
+        public static void Run(in GatedJob job, int item, int worker)
+        {
+            ref readonly Panels x = ref job._x;
+            int firstRow = item * RowsPerItem, next = item + job._workers;
+            float* scratch = job._scratch.Of(worker), gates = scratch + WidenedLength, ups = gates + TilesLength(x.Tokens);
+            Multiply(x, job._gate, firstRow, new NextRows(in job._up, firstRow), scratch, gates);
+            Multiply(x, job._up, firstRow, next < job.Items ? new(in job._gate, next * RowsPerItem) : default, scratch, ups);
+            if (job._gate.Y != null)
+                Write(x, job._gate, firstRow, gates, job._gate.Y, job._gate.YStride, away: true);
+            if (job._up.Y != null)
+                Write(x, job._up, firstRow, ups, job._up.Y, job._up.YStride, away: true);
+            int rows = Math.Min(RowsPerItem, job._gate.Outputs - firstRow);
+            for (int start = 0; start < x.Tokens; start += PanelTokens)
+            {
+                int width = PanelWidth(x.Tokens, start);
+                nint tile = TilesAt(start, rows);
+                float* panel = job._hidden.Data + (nint)start * job._hidden.Depth + (nint)firstRow * width;
+                TKernels.SiluMultiply(gates + tile, ups + tile, panel, rows * width);
+                if (job._rows != null)
+                {
+                    float* y = job._rows + (nint)start * job._hidden.Depth + firstRow;
+                    TKernels.TransposeAway(panel, width, y, job._hidden.Depth, rows, Math.Min(width, x.Tokens - start));
+                }
+            }
+        }
+    }
+
+    /// <summary>The rows of a matrix that a worker reads after those that it computes with.</summary>
+    private readonly struct NextRows(in Product product, int firstRow)
+    {
+        // The columns of a transposed product are not rows that lie side by side.
+        private readonly int _rows = product.Transposed ? 0 : Math.Min(RowsPerItem, product.Outputs - firstRow);
+        private readonly WeightMatrix _w = product.W;
+        private readonly int _firstRow = firstRow;
+
+        /// <summary>The part of them that tile <paramref name="tile"/> of <paramref name="tiles"/> fetches of the inputs from <paramref name="k"/> on.</summary>
+        public Ahead Part(int tile, int tiles, int k)
+        {
+            int first = _rows * tile / tiles, count = (_rows * (tile + 1) / tiles) - first;
+            if (count == 0)
+                return default;
+            int block = _w.Type.BlockLength(), column = (_w.FirstColumn + k) / block * block;
+            return new Ahead(_w.Row(_firstRow + first) + _w.Type.RowBytes(column), _w.RowBytes, count, (int)(_w.Type.RowBytes(2 * Ahead.Interval) / 2));
+        }
+    }
+
+    private static int WidenedLength => RowsPerItem * (MostDepth + WidenSlack);
+
+    private static int Groups(int rows) => (rows + TKernels.TileRows - 1) / TKernels.TileRows;
+
+    /// <summary>Where the tiles of a panel begin: [rows rounded up to tiles, tokens of the panel], dense, panel after panel.</summary>
+    private static nint TilesAt(int start, int rows) => (nint)start * Groups(rows) * TKernels.TileRows;
+
+    /// <summary>The tiles of an item: its outputs for all tokens.</summary>
+    private static void Multiply(in Panels x, in Product product, int firstRow, in NextRows next, float* widened, float* tiles)
+    {
+        int rows = Math.Min(RowsPerItem, product.Outputs - firstRow), groups = Groups(rows);
+        int block = product.PartDepth > 0 ? product.PartDepth : DepthBlock(x.Depth);
+        int count = (x.Tokens + PanelTokens - 1) / PanelTokens * groups;
+        float* parts = tiles + TilesLength(x.Tokens);
+        for (int k = 0; k < x.Depth; k += block)
+        {
+            int depth = Math.Min(block, x.Depth - k), tile = 0;
+            bool apart = product.Parts != null && k > 0;
+            float* sums = apart ? parts : tiles;
+            float* a = product.Transposed
+                ? Columns(product.W, firstRow, rows, groups * TKernels.TileRows, k, depth, widened, out nint aStride)
+                : Rows(product.W, firstRow, rows, groups * TKernels.TileRows, k, depth, widened, out aStride);
+            for (int start = 0; start < x.Tokens; start += PanelTokens)
+            {
+                int width = PanelWidth(x.Tokens, start);
+                float* panel = x.Data + (nint)start * x.Depth + (nint)k * width;
+                for (int r = 0; r < groups * TKernels.TileRows; r += TKernels.TileRows)
+                {
+                    Ahead ahead = next.Part(tile++, count, k);
+                    TKernels.Tile(
+                        width / TKernels.Lanes, depth, a + r * aStride, aStride, 1, panel, width, sums + TilesAt(start, rows) + r * width,
+                        accumulate: k > 0 && !apart, in ahead);
+                }
+            }
+
+            if (product.Parts == null)
+                continue;
+            nint partsStride = x.Depth / block * (nint)product.Outputs;
+            Write(x, product, firstRow, sums, product.Parts + (nint)(k / block) * product.Outputs, partsStride, away: true);
+            if (apart)
+                TKernels.Add(tiles, parts, tiles, groups * TKernels.TileRows * RoundUp(x.Tokens, TKernels.Lanes));
+        }
+    }
+
+    /// <summary>An item's tiles, turned into rows of y.</summary>
+    private static void Write(in Panels x, in Product product, int firstRow, float* tiles, float* y, nint yStride, bool away)
+    {
+        int rows = Math.Min(RowsPerItem, product.Outputs - firstRow);
+        for (int start = 0; start < x.Tokens; start += PanelTokens)
+        {
+            int width = PanelWidth(x.Tokens, start), tokens = Math.Min(width, x.Tokens - start);
+            if (away)
+                TKernels.TransposeAway(tiles + TilesAt(start, rows), width, y + start * yStride + firstRow, yStride, rows, tokens);
+            else
+                TKernels.Transpose(tiles + TilesAt(start, rows), width, y + start * yStride + firstRow, yStride, rows, tokens);
+        }
+    }
+
+    /// <summary>Rows and inputs of a matrix as floats: in place where they are floats already and fill their tiles, else widened into scratch.</summary>
+    private static float* Rows(in WeightMatrix w, int firstRow, int rows, int tileRows, int k, int depth, float* scratch, out nint stride)
+    {
+        if (w.Type == ElementType.F32 && rows == tileRows)
+        {
+            stride = w.RowBytes / sizeof(float);
+            return (float*)w.Row(firstRow) + w.FirstColumn + k;
+        }
+
+        int block = w.Type.BlockLength();
+        int lead = (w.FirstColumn + k) % block;
+        int length = RoundUp(lead + depth, block);
+        stride = MostDepth + WidenSlack;
+        for (int r = 0; r < rows; r++)
+            TKernels.Widen(w.Type, w.Row(firstRow + r) + w.Type.RowBytes(w.FirstColumn + k - lead), length, scratch + r * stride);
+        for (int r = rows; r < tileRows; r++)
+            new Span<float>(scratch + r * stride, length).Clear();
+        return scratch + lead;
+    }
+
+    /// <summary>Columns of a matrix, turned into rows of floats in scratch: a few stored rows at a time, widened where they are no floats.</summary>
+    private static float* Columns(in WeightMatrix w, int firstColumn, int columns, int tileRows, int k, int depth, float* scratch, out nint stride)
+    {
+        stride = MostDepth + WidenSlack;
+        for (int r = columns; r < tileRows; r++)
+            new Span<float>(scratch + r * stride, depth).Clear();
+        int column = w.FirstColumn + firstColumn;
+        if (w.Type == ElementType.F32)
+        {
+            TKernels.Transpose((float*)w.Row(k) + column, w.RowBytes / sizeof(float), scratch, stride, depth, columns);
+            return scratch;
+        }
+
+        const int Rows = 8;
+        int block = w.Type.BlockLength(), lead = column % block, length = RoundUp(lead + columns, block);
+        float* widened = stackalloc float[Rows * 128];
+        for (int i = 0; i < depth; i += Rows)
+        {
+            int rows = Math.Min(Rows, depth - i);
+            for (int r = 0; r < rows; r++)
+                TKernels.Widen(w.Type, w.Row(k + i + r) + w.Type.RowBytes(column - lead), length, widened + r * 128);
+            TKernels.Transpose(widened + lead, 128, scratch + i, stride, rows, columns);
+        }
+
+        return scratch;
+    }
+}
