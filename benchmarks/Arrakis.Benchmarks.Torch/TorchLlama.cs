@@ -52,7 +52,7 @@ internal sealed class TorchLlama : IDisposable
         using IDisposable inference = inference_mode();
         using DisposeScope scope = NewDisposeScope();
         _keep = keep;
-        Tensor x = Keep(F.embedding(tensor(ids), _embedding));
+        Tensor x = Keep(_embedding.index_select(0, tensor(ids)));
         foreach (Layer layer in _layers)
             x = Block(layer, x);
         Tensor normed = Norm(keep == Kept.All ? x : x.narrow(0, ids.Length - 1, 1), _finalNorm);

@@ -10,7 +10,8 @@ namespace Arrakis.Benchmarks.Measuring;
 /// <summary>
 /// What the machine can do at most: fused multiply-adds of registers on registers, nothing loaded and nothing stored. Enough independent sums that neither
 /// the latency (4 cycles on two pipes: 8 sums) nor the loop's own instructions are felt: 16 for AVX-512, 12 where there are 16 registers.
-/// The loops were read with <c>DOTNET_JitDisasm='Avx512 Avx2 OfVector'</c>: vfmadd231ps of registers, one add, one compare, one branch.
+/// The loops were read with <c>DOTNET_JitDisasm='Avx512 Avx2 OfVector'</c>: vfmadd231ps of registers,
+/// one decrement and one branch.
 /// </summary>
 internal static class FmaPeak
 {

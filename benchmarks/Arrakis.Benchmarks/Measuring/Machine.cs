@@ -14,8 +14,8 @@ namespace Arrakis.Benchmarks.Measuring;
 /// <summary>What was measured on, and with which versions: every results file begins with it.</summary>
 internal static partial class Machine
 {
-    /// <summary>The processor as it names itself, with family and model where it is an x86.</summary>
-    public static string Processor { get; } = X86Base.IsSupported ? $"{Brand()}, {FamilyAndModel()}" : $"{RuntimeInformation.ProcessArchitecture}";
+    /// <summary>The processor as the system names it, with family and model where it is an x86.</summary>
+    public static string Processor { get; } = X86Base.IsSupported ? $"{NameOfSystem() ?? Brand()}, {FamilyAndModel()}" : $"{RuntimeInformation.ProcessArchitecture}";
 
     /// <summary>Whether AMD made the processor.</summary>
     public static bool IsAmd => X86Base.IsSupported && X86Base.CpuId(0, 0).Ecx == 0x444D4163; // the end of AuthenticAMD
@@ -36,7 +36,7 @@ internal static partial class Machine
         ("System.Numerics.Tensors", VersionOf(typeof(TensorPrimitives))),
         ("BenchmarkDotNet", VersionOf(typeof(BenchmarkDotNet.Attributes.BenchmarkAttribute))),
         ("OpenBLAS", OpenBlas.Description),
-        ("nice", Priority()),
+        ("priority", Priority()),
     ];
 
     private static string VersionOf(Type type) =>
@@ -47,6 +47,10 @@ internal static partial class Machine
         using Process self = Process.GetCurrentProcess();
         return self.PriorityClass.ToString();
     }
+
+    private static string? NameOfSystem() => OperatingSystem.IsLinux()
+        ? File.ReadLines("/proc/cpuinfo").FirstOrDefault(line => line.StartsWith("model name", StringComparison.Ordinal))?.Split(':', 2)[1].Trim()
+        : null;
 
     private static string Brand()
     {
