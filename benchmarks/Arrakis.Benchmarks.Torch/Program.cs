@@ -1,3 +1,4 @@
+using System.Runtime.InteropServices;
 using Arrakis.Benchmarks;
 using Arrakis.Benchmarks.Measuring;
 using Arrakis.Benchmarks.Torch;
@@ -10,17 +11,13 @@ using TorchSharp;
 var effort = new Effort(args.Length > 0 ? int.Parse(args[0], null) : 20, args.Length > 1 ? double.Parse(args[1], null) : 30);
 LlamaConfig config = Shapes.SmolLM();
 KernelTier tier = KernelTiers.Resolve(KernelTier.Auto);
-try
+if (WhyNot() is { } why)
 {
-    Console.WriteLine($"libtorch {torch.__version__}, {KernelTiers.Name(tier)} kernels");
-}
-catch (Exception e) when (e is TypeInitializationException or NotSupportedException or DllNotFoundException)
-{
-    string why = (e.InnerException ?? e).Message.Split('\n')[0].Trim();
-    Console.Error.WriteLine($"libtorch does not load here, its native part wants the libstdc++ of GCC 13: {why}");
+    Console.Error.WriteLine($"libtorch does not load here (its native part wants the libstdc++ of GCC 13): {why}");
     return 1;
 }
 
+Console.WriteLine($"libtorch {torch.__version__}, {KernelTiers.Name(tier)} kernels");
 using LlamaModel model = LlamaModel.CreateRandom(config, seed: 1);
 (string Name, Kept Kept, RecordingPlan Plan)[] plans =
 [
@@ -71,6 +68,23 @@ foreach (int tokens in new[] { 128, 512 })
 }
 
 return 0;
+
+// Tried before TorchSharp tries it, which prints a page of what it tried.
+static string? WhyNot()
+{
+    string library = Path.Combine(AppContext.BaseDirectory, "runtimes", "linux-x64", "native", "libLibTorchSharp.so");
+    if (!OperatingSystem.IsLinux() || !File.Exists(library))
+        return null;
+    try
+    {
+        NativeLibrary.Load(library);
+        return null;
+    }
+    catch (DllNotFoundException e)
+    {
+        return e.Message.Split('\n').FirstOrDefault(line => line.Contains("not found", StringComparison.Ordinal))?.Trim() ?? e.Message.Split('\n')[0];
+    }
+}
 
 // Both compute in float32 and differ in the order of their sums: relative 2^-24 a rounding, through 30 layers of sums of up to 1,536 terms, which random
 // weights neither damp nor amplify much. A hook, a mask or a rotation done differently is off by about the logits themselves.

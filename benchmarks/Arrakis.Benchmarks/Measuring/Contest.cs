@@ -30,7 +30,7 @@ internal sealed class Contest
     /// <summary>Rounds that were measured.</summary>
     public int Rounds => _rates[0].Count;
 
-    /// <summary>Measures until there are enough rounds or the time is spent, but never fewer than a few.</summary>
+    /// <summary>Measures until there are enough rounds or the time is spent, but never fewer than a few, unless fewer are enough.</summary>
     public static Contest Run(IReadOnlyList<Contestant> contestants, Effort effort)
     {
         var contest = new Contest(contestants);
@@ -41,7 +41,7 @@ internal sealed class Contest
         foreach (List<double> figures in contest._rates.Concat(contest._yards))
             figures.Clear();
         spent = 0;
-        while (contest.Rounds < FewestRounds || (contest.Rounds < effort.Rounds && spent < effort.Seconds))
+        while (contest.Rounds < Math.Min(FewestRounds, effort.Rounds) || (contest.Rounds < effort.Rounds && spent < effort.Seconds))
             spent += Clock.Seconds(() => contest.Round(backwards: contest.Rounds % 2 == 1));
         return contest;
     }
