@@ -1,4 +1,5 @@
 using System.Buffers.Binary;
+using System.Runtime.InteropServices;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Arrakis.Native;
@@ -8,11 +9,14 @@ using Arrakis.Native.Weights;
 namespace Arrakis.Benchmarks.Reach;
 
 /// <summary>
-/// A model folder of random weights in a stored element type, in a temporary place; gone when it is disposed or the process ends. The engine's own writer is
+/// A model folder of random weights in a stored element type, in a temporary place; gone when it is disposed or a signal ends the process. The engine's own writer is
 /// for recordings, which are float32.
 /// </summary>
 internal sealed unsafe class TemporaryModel : IDisposable
 {
+    private static readonly PosixSignal[] s_endings = [PosixSignal.SIGINT, PosixSignal.SIGTERM, PosixSignal.SIGHUP];
+
+    private readonly PosixSignalRegistration[] _signals;
     private readonly FileStream _file;
     private readonly JsonObject _header = [];
     private readonly List<Action> _writes = [];
@@ -20,10 +24,11 @@ internal sealed unsafe class TemporaryModel : IDisposable
 
     private TemporaryModel()
     {
-        AppDomain.CurrentDomain.ProcessExit += Remove;
+        // Two gigabytes are not to stay behind when someone presses Ctrl-C: the handlers run first, then the signal ends the process all the same.
+        _signals = [.. s_endings.Select(ending => PosixSignalRegistration.Create(ending, _ => Remove()))];
         Folder = Directory.CreateTempSubdirectory("arrakis-").FullName;
         File = Path.Combine(Folder, "model.safetensors");
-        _file = new FileStream(File, FileMode.CreateNew, FileAccess.Write);
+        _file = new FileStream(File, FileMode.CreateNew, FileAccess.Write, FileShare.None, bufferSize: 1 << 20);
     }
 
     /// <summary>The folder that a model is loaded from.</summary>
@@ -51,8 +56,10 @@ internal sealed unsafe class TemporaryModel : IDisposable
 
     public void Dispose()
     {
-        AppDomain.CurrentDomain.ProcessExit -= Remove;
-        Remove(null, EventArgs.Empty);
+        foreach (PosixSignalRegistration signal in _signals)
+            signal.Dispose();
+        _file.Dispose();
+        Remove();
     }
 
     private void Write(LlamaConfig c, LlamaWeights weights)
@@ -115,7 +122,7 @@ internal sealed unsafe class TemporaryModel : IDisposable
     private void Add(string name, float[] vector)
     {
         Describe(name, ElementType.F32, [vector.Length], vector.Length * sizeof(float));
-        _writes.Add(() => _file.Write(System.Runtime.InteropServices.MemoryMarshal.AsBytes(vector.AsSpan())));
+        _writes.Add(() => _file.Write(MemoryMarshal.AsBytes(vector.AsSpan())));
     }
 
     private void Describe(string name, ElementType type, JsonArray shape, long bytes)
@@ -124,9 +131,8 @@ internal sealed unsafe class TemporaryModel : IDisposable
         _offset += bytes;
     }
 
-    private void Remove(object? sender, EventArgs e)
+    private void Remove()
     {
-        _file.Dispose();
         if (Directory.Exists(Folder))
             Directory.Delete(Folder, recursive: true);
     }

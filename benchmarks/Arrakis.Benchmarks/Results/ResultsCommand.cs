@@ -32,16 +32,18 @@ internal sealed class ResultsCommand : Command
         : base("results", "Everything, into benchmarks/results/<processor>/: some ten minutes on a machine that does nothing else")
     {
         Add(_output);
-        SetAction(call => Run(call.GetValue(_output) ?? Path.Combine(FindRepository(), "benchmarks", "results", Machine.Folder)));
+        var choice = new Choice();
+        choice.AddTo(this);
+        SetAction(call => Run(call.GetValue(_output) ?? Path.Combine(FindRepository(), "benchmarks", "results", Machine.Folder), choice.Only(call), choice.Effort(call)));
     }
 
-    private static int Run(string folder)
+    private static int Run(string folder, Func<string, bool> only, Effort effort)
     {
         Directory.CreateDirectory(folder);
         IReadOnlyList<(string Name, string Value)> facts = Machine.Facts();
 
         using var table = new StringWriter();
-        IReadOnlyList<Claim> claims = ReachCommand.Measure(ClaimGroup.All, ReachCommand.Standard, new Twice(Console.Out, table));
+        IReadOnlyList<Claim> claims = ReachCommand.Measure([.. ClaimGroup.All.Where(group => only(group.Name))], effort, new Twice(Console.Out, table));
         Write(folder, "reach.md", $"# Reach\n\n{Facts(facts)}\nMedians of ratios taken within one round; see ../../README.md.\n\n{table}");
         Write(folder, "reach.json", Json(facts, "claims", claims.Select(ClaimResults.Of)));
 
@@ -50,7 +52,7 @@ internal sealed class ResultsCommand : Command
         {
             var tables = new List<string>();
             var cases = new List<JsonNode>();
-            foreach (Type type in s_benchmarks)
+            foreach (Type type in s_benchmarks.Where(type => only(type.Name)))
             {
                 Console.Error.WriteLine($"{type.Name} …");
                 Summary summary = BenchmarkRunner.Run(type, Quick(artifacts));
