@@ -1,4 +1,3 @@
-using System.Diagnostics;
 using System.Globalization;
 using System.Numerics.Tensors;
 using System.Reflection;
@@ -36,17 +35,11 @@ internal static partial class Machine
         ("System.Numerics.Tensors", VersionOf(typeof(TensorPrimitives))),
         ("BenchmarkDotNet", VersionOf(typeof(BenchmarkDotNet.Attributes.BenchmarkAttribute))),
         ("OpenBLAS", OpenBlas.Description),
-        ("priority", Priority()),
+        ("nice", OperatingSystem.IsWindows() ? "unknown" : Nice(0, 0).ToString(CultureInfo.InvariantCulture)),
     ];
 
     private static string VersionOf(Type type) =>
         type.Assembly.GetCustomAttribute<AssemblyInformationalVersionAttribute>()?.InformationalVersion.Split('+')[0] ?? "unknown";
-
-    private static string Priority()
-    {
-        using Process self = Process.GetCurrentProcess();
-        return self.PriorityClass.ToString();
-    }
 
     private static string? NameOfSystem() => OperatingSystem.IsLinux()
         ? File.ReadLines("/proc/cpuinfo").FirstOrDefault(line => line.StartsWith("model name", StringComparison.Ordinal))?.Split(':', 2)[1].Trim()
@@ -74,6 +67,9 @@ internal static partial class Machine
             family += (signature >> 20) & 255;
         return string.Create(CultureInfo.InvariantCulture, $"family {family} model {model}");
     }
+
+    [LibraryImport("libc", EntryPoint = "getpriority")]
+    private static partial int Nice(int which, int who);
 
     [GeneratedRegex("[^A-Za-z0-9.]+")]
     private static partial Regex NotOfAName();

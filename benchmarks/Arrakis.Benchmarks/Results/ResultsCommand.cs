@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Text.Encodings.Web;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Arrakis.Benchmarks.Measuring;
@@ -26,6 +27,9 @@ internal sealed class ResultsCommand : Command
         typeof(ProductBenchmarks), typeof(DotsBenchmarks), typeof(WriteBenchmarks), typeof(ReadBenchmarks), typeof(AttributionBenchmarks), typeof(FlowBenchmarks),
     ];
 
+    // For files that people read, not for web pages.
+    private static readonly JsonSerializerOptions s_json = new() { WriteIndented = true, Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
     private readonly Option<string?> _output = new("--output") { Description = "Another folder than benchmarks/results/<processor>", HelpName = "FOLDER" };
 
     public ResultsCommand()
@@ -39,20 +43,35 @@ internal sealed class ResultsCommand : Command
 
     private static int Run(string folder, Func<string, bool> only, Effort effort)
     {
+        ClaimGroup[] groups = [.. ClaimGroup.All.Where(group => only(group.Name))];
+        Type[] benchmarks = [.. s_benchmarks.Where(type => only(type.Name))];
         Directory.CreateDirectory(folder);
         IReadOnlyList<(string Name, string Value)> facts = Machine.Facts();
+        if (groups.Length > 0)
+            WriteClaims(folder, facts, groups, effort);
+        if (benchmarks.Length > 0)
+            WriteBenchmarks(folder, facts, benchmarks);
+        Console.WriteLine(groups.Length + benchmarks.Length > 0 ? $"written to {folder}" : "nothing has that in its name: nothing written");
+        return 0;
+    }
 
+    private static void WriteClaims(string folder, IReadOnlyList<(string Name, string Value)> facts, ClaimGroup[] groups, Effort effort)
+    {
         using var table = new StringWriter();
-        IReadOnlyList<Claim> claims = ReachCommand.Measure([.. ClaimGroup.All.Where(group => only(group.Name))], effort, new Twice(Console.Out, table));
+        using var both = new Twice(Console.Out, table);
+        IReadOnlyList<Claim> claims = ReachCommand.Measure(groups, effort, both);
         Write(folder, "reach.md", $"# Reach\n\n{Facts(facts)}\nMedians of ratios taken within one round; see ../../README.md.\n\n{table}");
         Write(folder, "reach.json", Json(facts, "claims", claims.Select(ClaimResults.Of)));
+    }
 
+    private static void WriteBenchmarks(string folder, IReadOnlyList<(string Name, string Value)> facts, Type[] benchmarks)
+    {
         string artifacts = Directory.CreateTempSubdirectory("arrakis-").FullName;
         try
         {
             var tables = new List<string>();
             var cases = new List<JsonNode>();
-            foreach (Type type in s_benchmarks.Where(type => only(type.Name)))
+            foreach (Type type in benchmarks)
             {
                 Console.Error.WriteLine($"{type.Name} …");
                 Summary summary = BenchmarkRunner.Run(type, Quick(artifacts));
@@ -68,9 +87,6 @@ internal sealed class ResultsCommand : Command
         {
             Directory.Delete(artifacts, recursive: true);
         }
-
-        Console.WriteLine($"written to {folder}");
-        return 0;
     }
 
     // In this process, and a second or so a benchmark: the whole has to end while a machine is still the same.
@@ -94,7 +110,7 @@ internal sealed class ResultsCommand : Command
         var machine = new JsonObject();
         foreach ((string key, string value) in facts)
             machine[key] = value;
-        return new JsonObject { ["machine"] = machine, [name] = new JsonArray([.. rows]) }.ToJsonString(new JsonSerializerOptions { WriteIndented = true }) + "\n";
+        return new JsonObject { ["machine"] = machine, [name] = new JsonArray([.. rows]) }.ToJsonString(s_json) + "\n";
     }
 
     /// <summary>Beside its place and renamed: a results file is whole, or the one from before.</summary>

@@ -1,3 +1,4 @@
+using System.Text;
 using System.Text.Json.Nodes;
 using Arrakis.Benchmarks.Reach;
 using BenchmarkDotNet.Parameters;
@@ -45,23 +46,13 @@ internal static class BenchmarkResults
 }
 
 /// <summary>Writes everything to two places.</summary>
-internal sealed class Twice(TextWriter first, TextWriter second) : StringWriter
+internal sealed class Twice(TextWriter first, TextWriter second) : TextWriter
 {
+    public override Encoding Encoding => first.Encoding;
+
     public override void Write(char value)
     {
         first.Write(value);
         second.Write(value);
-    }
-
-    public override void Write(string? value)
-    {
-        first.Write(value);
-        second.Write(value);
-    }
-
-    public override void WriteLine(string? value)
-    {
-        first.WriteLine(value);
-        second.WriteLine(value);
     }
 }
