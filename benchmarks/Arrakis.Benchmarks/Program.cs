@@ -1,13 +1,18 @@
-using BenchmarkDotNet.Columns;
-using BenchmarkDotNet.Configs;
-using BenchmarkDotNet.Diagnosers;
-using BenchmarkDotNet.Jobs;
+using System.CommandLine;
+using Arrakis.Benchmarks;
+using Arrakis.Benchmarks.Reach;
+using Arrakis.Benchmarks.Results;
 using BenchmarkDotNet.Running;
 
-// Ratios and medians within one run are what counts: this runs on machines whose neighbours are noisy.
-IConfig config = DefaultConfig.Instance
-    .AddJob(Job.Default.WithWarmupCount(3).WithIterationCount(15).AsDefault())
-    .AddDiagnoser(MemoryDiagnoser.Default)
-    .AddColumn(StatisticColumn.Median, StatisticColumn.Min)
-    .HideColumns(Column.Error, Column.StdDev, Column.RatioSD, Column.Gen0, Column.Gen1, Column.Gen2);
-BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args, config);
+// `reach` and `results` are commands; anything else is for BenchmarkDotNet.
+if (args is ["reach" or "results" or "--help" or "-h", ..])
+{
+    return new RootCommand("Arrakis.Native's benchmarks. Without a command: BenchmarkDotNet, whose own --help is behind it")
+    {
+        new ReachCommand(),
+        new ResultsCommand(),
+    }.Parse(args).Invoke();
+}
+
+BenchmarkSwitcher.FromAssembly(typeof(Program).Assembly).Run(args, BenchmarkConfig.Default);
+return 0;

@@ -18,6 +18,32 @@ internal static class Shapes
         TieWordEmbeddings = true,
     };
 
+    /// <summary>TinyLlama-1.1B.</summary>
+    public static LlamaConfig TinyLlama { get; } = new()
+    {
+        HiddenSize = 2048,
+        IntermediateSize = 5632,
+        NumHiddenLayers = 22,
+        NumAttentionHeads = 32,
+        NumKeyValueHeads = 4,
+        HeadDim = 64,
+        VocabSize = 32000,
+    };
+
+    /// <summary>stories260K of llama2.c.</summary>
+    public static LlamaConfig Stories { get; } = new()
+    {
+        HiddenSize = 64,
+        IntermediateSize = 172,
+        NumHiddenLayers = 5,
+        NumAttentionHeads = 8,
+        NumKeyValueHeads = 4,
+        HeadDim = 8,
+        VocabSize = 512,
+        MaxPositionEmbeddings = 512,
+        TieWordEmbeddings = true,
+    };
+
     public static int[] Ids(LlamaConfig config, int tokens)
     {
         var random = new Random(1);

@@ -1,0 +1,87 @@
+using Arrakis.Benchmarks.Measuring;
+using Arrakis.Native;
+
+namespace Arrakis.Benchmarks.Reach;
+
+/// <summary>Token by token: SmolLM-135M's shape beside the read bandwidth, and a model so small that the cost of a call is what counts.</summary>
+internal static class DecodeClaims
+{
+    private const int Prompt = 16, TokensAtOnce = 4, LongestSequence = 80;
+
+    private static readonly (ElementType Type, double Wanted)[] s_types =
+        [(ElementType.F32, 0.90), (ElementType.BF16, 0.85), (ElementType.F16, 0), (ElementType.Q8_0, 0.85)];
+
+    public static IEnumerable<ClaimGroup> Groups() => [new("decode", Measure), new("stories", MeasureStories)];
+
+    private static IEnumerable<Claim> Measure(Rig rig)
+    {
+        var sessions = new List<LlamaSession>();
+        var contestants = new List<Contestant>();
+        foreach (int threads in rig.Threads)
+        {
+            foreach ((ElementType type, _) in s_types)
+            {
+                LlamaSession session = Rig.Session(rig.Model(type), threads);
+                sessions.Add(session);
+                double gigabytes = ModelWork.DecodeBytes(Rig.SmolLM, type) / 1e9;
+                contestants.Add(new($"{type} {threads}", () => gigabytes * Decode(session), () => rig.Read(threads)));
+            }
+        }
+
+        Contest contest = rig.Contest(contestants);
+        sessions.ForEach(session => session.Dispose());
+        return Judge(contest, rig.Threads);
+    }
+
+    private static IEnumerable<Claim> Judge(Contest contest, IReadOnlyList<int> allThreads)
+    {
+        foreach (int threads in allThreads)
+        {
+            foreach ((ElementType type, double wanted) in s_types)
+            {
+                string who = $"{type} {threads}";
+                double gigabytes = ModelWork.DecodeBytes(Rig.SmolLM, type) / 1e9;
+                yield return new Claim(
+                    $"decode, {PrefillClaims.Lower(type)}, {Rig.Plural(threads)}: share of read bandwidth", contest.Share(who), wanted > 0 ? Bound.AtLeast : Bound.None, wanted,
+                    $"{contest.Rate(who) / gigabytes:F1} tokens/s, {contest.Rate(who):F1} of {contest.Yardstick(who):F1} GB/s, {contest.Rounds} rounds");
+            }
+        }
+    }
+
+    /// <summary>Tokens a second over the next few of a short sequence: what is read of keys and values is little beside the weights, and is not counted.</summary>
+    private static double Decode(LlamaSession session)
+    {
+        int[] ids = s_ids;
+        if (session.Position == 0 || session.Position + TokensAtOnce > LongestSequence)
+            session.Forward(ids.AsSpan(0, Prompt));
+        double seconds = Clock.Seconds(() =>
+        {
+            for (int i = 0; i < TokensAtOnce; i++)
+                session.Append(ids.AsSpan(session.Position, 1));
+        });
+        return TokensAtOnce / seconds;
+    }
+
+    private static readonly int[] s_ids = Shapes.Ids(Rig.SmolLM, LongestSequence);
+
+    private static IEnumerable<Claim> MeasureStories(Rig rig)
+    {
+        // From one token to 256, as llama2.c does without being told otherwise.
+        const int Tokens = 256;
+        int[] ids = Shapes.Ids(Shapes.Stories, Tokens);
+        using LlamaModel model = LlamaModel.CreateRandom(Shapes.Stories, seed: 1);
+        LlamaSession[] sessions = [.. rig.Threads.Select(threads => Rig.Session(model, threads))];
+        Contest contest = rig.Contest([.. sessions.Select(session => new Contestant($"{session.Threads}", () => Tokens / Clock.Seconds(() =>
+        {
+            session.Forward(ids.AsSpan(0, 1));
+            for (int t = 1; t < Tokens; t++)
+                session.Append(ids.AsSpan(t, 1));
+        })))]);
+        foreach (LlamaSession session in sessions)
+            session.Dispose();
+        yield return new Claim("stories-260k decode, 1 thread: tokens/s", contest.Rate("1"), Bound.AtLeast, 23_000, $"{1e6 / contest.Rate("1"):F1} microseconds a token, {contest.Rounds} rounds");
+        // Within what rounds differ by, since nothing is won by a second thread here: it must only not be woken.
+        if (rig.Threads.Count > 1)
+            yield return new Claim("stories-260k decode: 2 threads over 1", contest.Ratio("2", "1"), Bound.AtLeast, 0.95);
+    }
+}

@@ -1,0 +1,55 @@
+using Arrakis.Benchmarks.Measuring;
+using Arrakis.Native;
+
+namespace Arrakis.Benchmarks.Reach;
+
+/// <summary>What recording costs over a pass that records nothing, arenas warm; and which part of it is arithmetic that a bare pass does not do.</summary>
+internal static class RecordingClaims
+{
+    private static readonly (string Name, RecordingPlan Plan)[] s_plans =
+    [
+        ("none", RecordingPlan.None),
+        ("heads", RecordingPlan.Heads),
+        ("all", RecordingPlan.All),
+        ("all but result and logits", RecordingPlan.Of([.. HookNames.All.Except([HookPoint.Result, HookPoint.Logits])])),
+        ("logits alone", RecordingPlan.Of(HookPoint.Logits)),
+        ("result alone", RecordingPlan.Of(HookPoint.Result)),
+    ];
+
+    public static IEnumerable<ClaimGroup> Groups()
+    {
+        foreach (int tokens in new[] { 128, 512 })
+        {
+            foreach (int threads in new[] { 1, 2 })
+                yield return new ClaimGroup($"recording {tokens}, {Rig.Plural(threads)}", rig => Measure(rig, tokens, threads));
+        }
+    }
+
+    private static IEnumerable<Claim> Measure(Rig rig, int tokens, int threads)
+    {
+        if (!rig.Threads.Contains(threads))
+            yield break;
+        int[] ids = Shapes.Ids(Rig.SmolLM, tokens);
+        LlamaSession[] sessions = [.. s_plans.Select(plan => Rig.Session(rig.Model(ElementType.F32), threads, plan.Plan))];
+        Contest contest = rig.Contest(
+            [.. s_plans.Zip(sessions, (plan, session) => new Contestant(plan.Name, () => tokens / Clock.Seconds(() => session.Forward(ids))))],
+            patience: tokens / 128 / threads);
+        foreach (LlamaSession session in sessions)
+            session.Dispose();
+        double bare = contest.Rate("none");
+        foreach ((string name, RecordingPlan plan) in s_plans.Skip(1))
+        {
+            double megabytes = plan.GetBytes(Rig.SmolLM, tokens) / 1e6;
+            (Bound bound, double wanted) = name switch
+            {
+                "heads" => (Bound.AtMost, 1.05),
+                "all" => (Bound.AtMost, 1.15),
+                _ => (Bound.None, 0),
+            };
+            double milliseconds = tokens / contest.Rate(name) * 1e3, extra = milliseconds - tokens / bare * 1e3;
+            yield return new Claim(
+                $"{(bound == Bound.None ? "  " : "")}recording {tokens}, {Rig.Plural(threads)}: {name}, time over none", contest.Ratio("none", name), bound, wanted,
+                $"{megabytes:F0} MB in {extra:F1} ms more than {tokens / bare * 1e3:F0} ms, {contest.Rounds} rounds");
+        }
+    }
+}
