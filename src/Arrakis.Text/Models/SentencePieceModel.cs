@@ -1,115 +1,86 @@
 using System.Text;
-using Google.Protobuf;
-using Microsoft.ML.Tokenizers;
 
 namespace Arrakis.Text.Models;
 
 /// <summary>
-/// SentencePiece's byte-pair encoding (Kudo and Richardson 2018), as in Llama 2: of all neighbours whose join is a piece, the one with the best score is joined first.
-/// Microsoft.ML.Tokenizers joins; it is given the pieces alone, so that no text can come to a control piece, and what it does not know becomes bytes here.
+/// SentencePiece's byte-pair encoding (Kudo and Richardson 2018), as in Llama 2: of all neighbours whose join is a piece, those with the best score are joined first, and of equal
+/// scores the leftmost. Written here because Microsoft.ML.Tokenizers 2.0.1 takes the rightmost, so that "!!!!!!" comes out as other tokens than the model was trained on.
 /// </summary>
-internal sealed class SentencePieceModel : ITokenModel
+internal sealed class SentencePieceModel(SentencePieces pieces, Vocabulary vocabulary) : ITokenModel
 {
-    // Fields of sentencepiece_model.proto.
-    private const int Pieces = 1, PieceText = 1, PieceScore = 2, PieceType = 3;
-    private const int Trainer = 2, TrainerModelType = 3, TrainerUnknown = 40;
-    private const int Normalizer = 3;
-    private const int ModelTypeBpe = 2;
-
-    private readonly Vocabulary _vocabulary;
-    private readonly SentencePieceTokenizer _joiner;
-    private readonly int _nobody;
-    private readonly bool _byteFallback;
-    private readonly int? _unknown;
-
-    public SentencePieceModel(SentencePieces pieces, Vocabulary vocabulary)
-    {
-        _vocabulary = vocabulary;
-        _byteFallback = pieces.ByteFallback;
-        _unknown = pieces.Unknown;
-        // One piece more than there are, for the library to answer where it knows none.
-        _nobody = pieces.Texts.Length;
-        using Stream model = Write(pieces);
-        _joiner = SentencePieceTokenizer.Create(model, addBeginningOfSentence: false, addEndOfSentence: false);
-    }
+    private readonly int? _unknown = pieces.Unknown;
 
     /// <inheritdoc/>
     public void Encode(string piece, List<int> ids)
     {
+        Symbol[] symbols = Join(piece);
         bool isAfterUnknown = false;
-        foreach (EncodedToken token in _joiner.EncodeToTokens(piece, out _, addBeginningOfSentence: false, addEndOfSentence: false, considerNormalization: false))
+        for (int i = 0; i >= 0; i = symbols[i].Next)
         {
-            if (token.Id != _nobody)
+            ReadOnlySpan<char> text = piece.AsSpan(symbols[i].Start, symbols[i].Length);
+            int? id = vocabulary.Find(text);
+            if (id is int known)
             {
-                ids.Add(token.Id);
-                isAfterUnknown = false;
-                continue;
+                ids.Add(known);
             }
-
-            // SentencePiece makes one token of a run of what is unknown, unless it becomes bytes.
-            if (_byteFallback)
+            else if (pieces.ByteFallback)
             {
-                foreach (Rune rune in piece.AsSpan(token.Offset).EnumerateRunes())
-                    ids.AddRange(_vocabulary.BytesOf(rune)!);
+                Rune.DecodeFromUtf16(text, out Rune rune, out _);
+                ids.AddRange(vocabulary.BytesOf(rune)!);
             }
             else if (!isAfterUnknown && _unknown is int unknown)
             {
+                // One token for a run of what is unknown.
                 ids.Add(unknown);
             }
 
-            isAfterUnknown = true;
+            isAfterUnknown = id is null;
         }
     }
 
-    /// <summary>The pieces as a model file; those that are no text have names that no text is joined to, since nothing shorter begins as they do.</summary>
-    private static MemoryStream Write(SentencePieces pieces)
+    /// <summary>The characters of a piece, joined as far as they can be; the first symbol stays the first.</summary>
+    private Symbol[] Join(string piece)
     {
-        var stream = new MemoryStream();
-        using (var output = new CodedOutputStream(stream, leaveOpen: true))
+        var symbols = new List<Symbol>(piece.Length);
+        int at = 0;
+        foreach (Rune rune in piece.EnumerateRunes())
         {
-            for (int id = 0; id <= pieces.Texts.Length; id++)
-            {
-                bool isText = id < pieces.Texts.Length && pieces.Kinds[id] is PieceKind.Normal or PieceKind.UserDefined;
-                Write(output, Pieces, piece =>
-                {
-                    Text(piece, PieceText, isText ? pieces.Texts[id] : $"\0{id}\0");
-                    piece.WriteTag(PieceScore, WireFormat.WireType.Fixed32);
-                    piece.WriteFloat(isText ? pieces.Scores[id] : 0);
-                    Number(piece, PieceType, (int)(isText ? pieces.Kinds[id] : PieceKind.Control));
-                });
-            }
-
-            Write(output, Trainer, trainer =>
-            {
-                Number(trainer, TrainerModelType, ModelTypeBpe);
-                Number(trainer, TrainerUnknown, pieces.Texts.Length);
-            });
-            // The library wants it to be there; what is normalized is not its business.
-            Write(output, Normalizer, _ => { });
+            symbols.Add(new Symbol(at, rune.Utf16SequenceLength, symbols.Count - 1, symbols.Count + 1));
+            at += rune.Utf16SequenceLength;
         }
 
-        stream.Position = 0;
-        return stream;
+        Symbol[] all = [.. symbols];
+        all[^1].Next = -1;
+        var queue = new PriorityQueue<(int Left, int Right, int Length), (float Score, int Left)>(Comparer<(float Score, int Left)>.Create(
+            (a, b) => a.Score != b.Score ? b.Score.CompareTo(a.Score) : a.Left.CompareTo(b.Left)));
+        for (int i = 1; i < all.Length; i++)
+            Offer(i - 1, i);
+        while (queue.TryDequeue(out (int Left, int Right, int Length) pair, out _))
+        {
+            // Either of the two may have been joined with another meanwhile.
+            if (all[pair.Left].Length == 0 || all[pair.Right].Length == 0 || all[pair.Left].Length + all[pair.Right].Length != pair.Length)
+                continue;
+            all[pair.Left].Length = pair.Length;
+            all[pair.Right].Length = 0;
+            int next = all[pair.Left].Next = all[pair.Right].Next;
+            if (next >= 0)
+                all[next].Previous = pair.Left;
+            Offer(all[pair.Left].Previous, pair.Left);
+            Offer(pair.Left, next);
+        }
+
+        return all;
+
+        void Offer(int left, int right)
+        {
+            if (left < 0 || right < 0)
+                return;
+            int length = all[left].Length + all[right].Length;
+            if (vocabulary.Find(piece.AsSpan(all[left].Start, length)) is int id)
+                queue.Enqueue((left, right, length), (pieces.Scores[id], left));
+        }
     }
 
-    private static void Write(CodedOutputStream output, int field, Action<CodedOutputStream> fields)
-    {
-        using var message = new MemoryStream();
-        using (var inner = new CodedOutputStream(message, leaveOpen: true))
-            fields(inner);
-        output.WriteTag(field, WireFormat.WireType.LengthDelimited);
-        output.WriteBytes(ByteString.CopyFrom(message.GetBuffer(), 0, (int)message.Length));
-    }
-
-    private static void Text(CodedOutputStream output, int field, string text)
-    {
-        output.WriteTag(field, WireFormat.WireType.LengthDelimited);
-        output.WriteString(text);
-    }
-
-    private static void Number(CodedOutputStream output, int field, int value)
-    {
-        output.WriteTag(field, WireFormat.WireType.Varint);
-        output.WriteInt32(value);
-    }
+    /// <summary>A stretch of the piece between its neighbours; of length 0 once it belongs to the one before it.</summary>
+    private record struct Symbol(int Start, int Length, int Previous, int Next);
 }
