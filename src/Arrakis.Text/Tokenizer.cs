@@ -20,7 +20,7 @@ public sealed class Tokenizer
     {
         (Path, _parts) = (path, parts);
         _written = new AddedTokens(parts.Added.Where(token => !token.IsNormalized).Select(token => (token.Text, token)));
-        _normalized = new AddedTokens(parts.Added.Where(token => token.IsNormalized).Select(token => (parts.Normalize(token.Text), token)));
+        _normalized = new AddedTokens(parts.Added.Where(token => token.IsNormalized).Select(token => (token.Sought ?? parts.Normalize(token.Text), token)));
     }
 
     /// <summary>The file that it came from.</summary>

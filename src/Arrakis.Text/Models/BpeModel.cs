@@ -20,7 +20,8 @@ internal sealed class BpeModel : ITokenModel
 {
     private readonly Vocabulary _vocabulary;
     private readonly BpeRules _rules;
-    private readonly BpeTokenizer _merger;
+    // Made when something is encoded: it takes a while of a large vocabulary, and tokens are shown without it.
+    private readonly Lazy<BpeTokenizer> _merger;
     private readonly char? _space;
 
     /// <param name="vocabulary">The tokens.</param>
@@ -31,14 +32,11 @@ internal sealed class BpeModel : ITokenModel
         (_vocabulary, _rules) = (vocabulary, rules);
         // The library takes a merge as two words with a space between, so a space within one is written as a character that no token holds.
         _space = merges.Any(merge => merge.Left.Contains(' ') || merge.Right.Contains(' ')) ? Unused(vocabulary) : null;
-        var tokens = new Dictionary<string, int>(vocabulary.Encodable.Count);
-        foreach ((string token, int id) in vocabulary.Encodable)
-            tokens.Add(Written(token), id);
-        _merger = BpeTokenizer.Create(new BpeOptions(tokens)
+        _merger = new Lazy<BpeTokenizer>(() => BpeTokenizer.Create(new BpeOptions(vocabulary.Encodable.Select(token => KeyValuePair.Create(Written(token.Key), token.Value)))
         {
             Merges = merges.Select(merge => $"{Written(merge.Left)} {Written(merge.Right)}"),
             PreTokenizer = new WholePiece(),
-        });
+        }));
     }
 
     /// <inheritdoc/>
@@ -78,7 +76,7 @@ internal sealed class BpeModel : ITokenModel
             ids.Add(unknown);
         pending = null;
         string written = Written(run.ToString());
-        ids.AddRange(_merger.EncodeToIds(written, considerPreTokenization: false, considerNormalization: false));
+        ids.AddRange(_merger.Value.EncodeToIds(written, considerPreTokenization: false, considerNormalization: false));
     }
 
     /// <summary>Hugging Face's order: an unknown token is held back until it is known whether the next one joins it.</summary>

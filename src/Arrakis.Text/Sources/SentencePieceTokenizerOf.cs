@@ -42,8 +42,12 @@ internal static class SentencePieceTokenizerOf
                 special.Add(id);
             if (userDefined != UserDefinedIs.NoToken && (isSpecial || kind == PieceKind.UserDefined))
             {
-                bool isNormalized = !isSpecial && userDefined == UserDefinedIs.Normalized;
-                added.Add(new AddedToken(isNormalized ? pieces.Texts[id].Replace(pieces.Space, ' ') : pieces.Texts[id], id) { IsSpecial = isSpecial, IsNormalized = isNormalized });
+                added.Add(new AddedToken(pieces.Texts[id], id)
+                {
+                    IsSpecial = isSpecial,
+                    IsNormalized = !isSpecial && userDefined == UserDefinedIs.Normalized,
+                    Sought = pieces.Texts[id],
+                });
             }
         }
 

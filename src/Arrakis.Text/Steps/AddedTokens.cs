@@ -21,6 +21,9 @@ internal sealed record AddedToken(string Text, int Id)
 
     /// <summary>Whether it is looked for in normalized text, rather than in what was written.</summary>
     public bool IsNormalized { get; init; }
+
+    /// <summary>What is looked for in normalized text, where that is not the normalized token.</summary>
+    public string? Sought { get; init; }
 }
 
 /// <summary>A stretch of text, or the token that stands there.</summary>
