@@ -34,7 +34,7 @@ internal sealed class Terminal
     public void Warn(string warning) => _warnings.Add(warning);
 
     /// <summary>The result as JSON.</summary>
-    public void Write(JsonObject document) => Write([document.ToJsonString()]);
+    public void Write(JsonObject document) => Write([Json.Text(document)]);
 
     /// <summary>The result as JSON that comes in pieces, for what is too large to hold at once.</summary>
     public void Write(IEnumerable<string> pieces)

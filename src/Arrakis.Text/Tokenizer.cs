@@ -1,3 +1,4 @@
+using System.Buffers;
 using System.Globalization;
 using System.Text;
 using Arrakis.Native;
@@ -138,11 +139,12 @@ public sealed class Tokenizer
         var text = new StringBuilder(bytes.Length);
         while (!bytes.IsEmpty)
         {
-            if (Rune.DecodeFromUtf8(bytes, out Rune rune, out int read) == System.Buffers.OperationStatus.Done)
+            bool isWhole = Rune.DecodeFromUtf8(bytes, out Rune rune, out int read) == OperationStatus.Done;
+            if (isWhole)
                 text.Append(rune);
             else
                 text.Append(CultureInfo.InvariantCulture, $"<0x{bytes[0]:X2}>");
-            bytes = bytes[(rune == Rune.ReplacementChar && read != 3 ? 1 : read)..];
+            bytes = bytes[(isWhole ? read : 1)..];
         }
 
         return text.ToString();

@@ -36,13 +36,13 @@ internal sealed class GenerateCommand : Command
         int[] prompt = _input.ReadIds(call, model.Config);
         bool json = call.GetValue(_input.Json);
         Tokenizer? tokenizer = _input.Tokens(call).Tokenizer;
-        // Where there is text, it comes as it is made; the document comes whole.
-        using var text = new GeneratedText(tokenizer, json ? null : _terminal, prompt);
         using LlamaSession session = model.CreateSession(RecordingPlan.None, _input.Session(call));
         var random = new Random(call.GetValue(_input.Seed));
         var ids = new List<int>();
         long start = Stopwatch.GetTimestamp();
         ReadOnlySpan<float> logits = _terminal.Forward(session, prompt);
+        // Where there is text, it comes as it is made; the document comes whole.
+        using var text = new GeneratedText(tokenizer, json ? null : _terminal, prompt);
         while (ids.Count < count && !(ids.Count > 0 && model.Config.EosTokenIds.Contains(ids[^1])))
         {
             int next = temperature == 0 ? TensorPrimitives.IndexOfMax(logits) : Sampling.Draw(logits, temperature, topP, random);

@@ -21,7 +21,9 @@ internal static class TokenizerJson
         ITokenModel tokens = ReadModel(model, vocabulary);
         List<AddedToken> added = ReadAdded(json, vocabulary);
         (int[] front, int[] back) = ReadTemplate(json.OptionalObject("post_processor"));
-        int? begin = Named(vocabulary, config.Begin) ?? (front.Length > 0 ? front[0] : null);
+        int? begin = Named(vocabulary, config.Begin) ?? (front.Length > 0 ? front[0] : null), end = Named(vocabulary, config.End);
+        if ((config.AddsBegin == true && begin is null) || (config.AddsEnd == true && end is null))
+            throw json.Fault("model.vocab", $"has no token for the {(begin is null ? "beginning" : "end")} of a text, which tokenizer_config.json wants");
         return new TokenizerParts
         {
             Vocabulary = vocabulary,
@@ -31,7 +33,7 @@ internal static class TokenizerJson
             Model = tokens,
             Decoder = TokenDecoder.Read(json.OptionalObject("decoder")),
             Front = Ends(front, config.AddsBegin, begin),
-            Back = Ends(back, config.AddsEnd, Named(vocabulary, config.End)),
+            Back = Ends(back, config.AddsEnd, end),
             Special = added.Where(token => token.IsSpecial).Select(token => token.Id).ToHashSet(),
             Begin = begin,
         };
