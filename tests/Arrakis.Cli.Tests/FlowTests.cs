@@ -152,7 +152,7 @@ public sealed class FlowTests
     public void The_document_comes_an_edge_at_a_time(int? edges)
     {
         FlowTrace trace = Trace(1, 8, new FlowOptions { Edges = edges, AllSources = true });
-        string[] pieces = [.. FlowView.Pieces(trace)];
+        string[] pieces = [.. FlowView.Pieces(trace, tokens: null)];
         Assert.Equal(FlowView.Document(trace).ToJsonString(), string.Concat(pieces));
         // Each is a piece of its own, with what divides it from the one before.
         Assert.Equal(trace.Edges.Count, pieces.Count(piece => piece.TrimStart(',').StartsWith("{\"layer\"", StringComparison.Ordinal)));

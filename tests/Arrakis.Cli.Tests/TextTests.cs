@@ -139,7 +139,7 @@ public sealed class TextTests : IDisposable
         _ => $"w{id}",
     };
 
-    private static string?[] Texts(JsonElement document, string key) => [.. document.GetProperty(key).EnumerateArray().Select(text => text.GetString())];
+    private static string[] Texts(JsonElement document, string key) => [.. document.GetProperty(key).EnumerateArray().Select(text => text.GetString()!)];
 
     private sealed class Flushes : StringWriter
     {
