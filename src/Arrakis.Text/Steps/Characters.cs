@@ -12,7 +12,7 @@ internal static class Characters
     /// <summary><c>char::is_numeric</c>: digits, letters that are numbers, and other numbers.</summary>
     public static bool IsNumeric(Rune rune) => Rune.IsNumber(rune);
 
-    /// <summary>What Hugging Face takes for punctuation: ASCII's, and Unicode's.</summary>
+    /// <summary>What Hugging Face takes for punctuation: ASCII's, and Unicode's. Its tables are of an older Unicode: marks of scripts that came later differ.</summary>
     public static bool IsPunctuation(Rune rune) =>
         rune.IsAscii ? !Rune.IsControl(rune) && !Rune.IsLetterOrDigit(rune) && rune.Value != ' ' : Rune.IsPunctuation(rune);
 
