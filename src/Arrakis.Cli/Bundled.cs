@@ -10,6 +10,10 @@ internal static class Bundled
 
     private static string Root => Path.Combine(AppContext.BaseDirectory, "models");
 
+    /// <summary>The path of a model: of the bundled one of that name where nothing of that name is at hand.</summary>
+    public static string PathOf(string? model) =>
+        model is null || (!Path.Exists(model) && Names().Contains(model)) ? Path.Combine(Root, model ?? Default) : model;
+
     /// <summary>Opens a path, or the bundled model of that name where nothing of that name is at hand.</summary>
     public static LlamaModel Open(string? model)
     {

@@ -6,9 +6,21 @@ using Arrakis.Native;
 namespace Arrakis.Cli;
 
 /// <summary>The options that say which model and which tokens, and how to run; shared by every command that runs one.</summary>
-internal sealed class Input
+internal sealed class Input(Terminal terminal)
 {
+    private Tokens? _tokens;
+
     public Option<string?> Model { get; } = new("--model") { Description = "A folder with config.json and safetensors, a .gguf file, a llama2.c .bin file, or a bundled model's name", HelpName = "PATH" };
+
+    public Option<string?> Text { get; } = new("--text") { Description = "A text, in the tokens of the model's own tokenizer", HelpName = "TEXT" };
+
+    public Option<bool> NoBos { get; } = new("--no-bos") { Description = "Without the token that the tokenizer puts before a text" };
+
+    public Option<string?> Tokenizer { get; } = new("--tokenizer")
+    {
+        Description = "Another tokenizer: a model that has one, a tokenizer.json or .model, or llama2.c's tok*.bin",
+        HelpName = "PATH",
+    };
 
     public Option<string?> Ids { get; } = new("--ids") { Description = "Token ids, as 1,2,3", HelpName = "LIST" };
 
@@ -29,12 +41,13 @@ internal sealed class Input
     /// <summary>Gives a command all of them.</summary>
     public void AddTo(Command command)
     {
-        foreach (Option option in new Option[] { Model, Ids, IdsFile, Random, Seed, Threads, Kernels, Json })
+        foreach (Option option in new Option[] { Model, Text, NoBos, Tokenizer, Ids, IdsFile, Random, Seed, Threads, Kernels, Json })
             command.Add(option);
     }
 
     /// <summary>Whether any input is given.</summary>
-    public bool IsGiven(ParseResult call) => call.GetValue(Ids) is not null || call.GetValue(IdsFile) is not null || call.GetValue(Random) is not null;
+    public bool IsGiven(ParseResult call) =>
+        call.GetValue(Text) is not null || call.GetValue(Ids) is not null || call.GetValue(IdsFile) is not null || call.GetValue(Random) is not null;
 
     /// <summary>Says that the input makes no difference, where one is given.</summary>
     public void WarnIfGiven(ParseResult call, Terminal terminal, string because)
@@ -43,30 +56,80 @@ internal sealed class Input
             terminal.Warn($"{because} looks at the weights alone: the input is not used");
     }
 
-    public LlamaModel OpenModel(ParseResult call) => Bundled.Open(call.GetValue(Model));
+    /// <summary>Opens the model.</summary>
+    public LlamaModel OpenModel(ParseResult call) => terminal.Work("loading", _ => Bundled.Open(call.GetValue(Model)));
+
+    /// <summary>What the model's tokens stand for. A tokenizer that cannot be used is no reason to fail where only ids are given: it is said, and ids are shown.</summary>
+    public Tokens Tokens(ParseResult call)
+    {
+        if (_tokens is not null)
+            return _tokens;
+        if (call.GetValue(Text) is not null || call.GetValue(Tokenizer) is not null)
+            return NeededTokens(call);
+        try
+        {
+            return _tokens = new Tokens(terminal.Work("tokenizer", _ => Arrakis.Text.Tokenizer.OpenIfAny(Bundled.PathOf(call.GetValue(Model)))));
+        }
+        catch (ModelFormatException e)
+        {
+            terminal.Warn($"tokens are shown as ids: {e.Message}");
+            return _tokens = Cli.Tokens.None;
+        }
+    }
+
+    /// <summary>The same where there must be a tokenizer.</summary>
+    public Tokens NeededTokens(ParseResult call)
+    {
+        if (_tokens?.Tokenizer is not null)
+            return _tokens;
+        if (call.GetValue(Tokenizer) is string path)
+            return _tokens = new Tokens(terminal.Work("tokenizer", _ => Arrakis.Text.Tokenizer.Open(path)));
+        try
+        {
+            return _tokens = new Tokens(terminal.Work("tokenizer", _ => Arrakis.Text.Tokenizer.Open(Bundled.PathOf(call.GetValue(Model)))));
+        }
+        catch (ModelFormatException e)
+        {
+            throw new ArrakisException($"{e.Message}: name another with --tokenizer PATH", e);
+        }
+    }
 
     public SessionOptions Session(ParseResult call) => new() { Threads = call.GetValue(Threads), Kernels = call.GetValue(Kernels) ?? KernelTier.Auto };
 
     public AnalysisOptions Analysis(ParseResult call) => new() { Threads = call.GetValue(Threads), Kernels = call.GetValue(Kernels) ?? KernelTier.Auto };
 
-    public int[] ReadIds(ParseResult call, LlamaConfig config)
+    /// <summary>The input's token ids.</summary>
+    /// <param name="call">The call.</param>
+    /// <param name="config">The model's shape; null where there is no model, and so no random input.</param>
+    public int[] ReadIds(ParseResult call, LlamaConfig? config)
     {
-        string? list = call.GetValue(Ids), file = call.GetValue(IdsFile);
-        int? count = call.GetValue(Random);
-        if ((list is null ? 0 : 1) + (file is null ? 0 : 1) + (count is null ? 0 : 1) != 1)
+        string? text = call.GetValue(Text), list = call.GetValue(Ids), file = call.GetValue(IdsFile);
+        int? count = config is null ? null : call.GetValue(Random);
+        if ((text is null ? 0 : 1) + (list is null ? 0 : 1) + (file is null ? 0 : 1) + (count is null ? 0 : 1) != 1)
         {
+            string orRandom = config is null ? "" : " or --random N";
             throw new UsageException(
-                IsGiven(call) ? "several inputs: give one of --ids, --ids-file and --random" : "no input: give --ids 1,2,3, --ids-file FILE or --random N");
+                IsGiven(call) ? "several inputs: give one of --text, --ids, --ids-file and --random" : $"no input: give --text TEXT, --ids 1,2,3, --ids-file FILE{orRandom}");
         }
 
+        if (text is null && call.GetValue(NoBos))
+            throw new UsageException("--no-bos goes with --text: ids are taken as they are");
+        if (text is not null)
+            return Encode(call, text);
         if (list is not null)
             return Parse(list, fault => new UsageException($"--ids {fault}: use token ids such as 1,2,3"));
         if (file is not null)
             return Parse(ReadFile(file), fault => new ArrakisException($"{file} {fault}: a file of ids holds whole numbers, separated by commas or white space"));
-        if (count > config.MaxPositionEmbeddings)
+        if (count > config!.MaxPositionEmbeddings)
             throw new ArrakisException($"--random is {count}: this model has room for {config.MaxPositionEmbeddings} tokens");
         var random = new Random(call.GetValue(Seed));
         return [.. Enumerable.Range(0, count!.Value).Select(_ => random.Next(config.VocabSize))];
+    }
+
+    private int[] Encode(ParseResult call, string text)
+    {
+        int[] ids = NeededTokens(call).Tokenizer!.Encode(text, bos: !call.GetValue(NoBos));
+        return ids.Length > 0 ? ids : throw new ArrakisException("--text is empty, and nothing is put before it: give at least one character");
     }
 
     private static string ReadFile(string path)

@@ -1,3 +1,5 @@
+using System.Text.Encodings.Web;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using Arrakis.Native;
 
@@ -6,6 +8,12 @@ namespace Arrakis.Cli;
 /// <summary>Numbers for a document; it holds finite ones only.</summary>
 internal static class Json
 {
+    // Tokens are text in any script, and no document is a part of a page.
+    private static readonly JsonSerializerOptions s_readable = new() { Encoder = JavaScriptEncoder.UnsafeRelaxedJsonEscaping };
+
+    /// <summary>A value as it is written into a document.</summary>
+    public static string Text(JsonNode? value) => value?.ToJsonString(s_readable) ?? "null";
+
     public static JsonValue Number(double value) => JsonValue.Create(Finite(value));
 
     /// <summary>As many digits as a float has.</summary>
@@ -35,11 +43,11 @@ internal static class Json
         string before = "{";
         foreach ((string name, JsonNode? value) in document)
         {
-            string field = $"{before}{JsonValue.Create(name).ToJsonString()}:";
+            string field = $"{before}{Text(JsonValue.Create(name))}:";
             before = ",";
             if (name != key)
             {
-                yield return field + (value?.ToJsonString() ?? "null");
+                yield return field + Text(value);
                 continue;
             }
 
@@ -47,7 +55,7 @@ internal static class Json
             bool isFirst = true;
             foreach (JsonNode item in items)
             {
-                yield return (isFirst ? "" : ",") + item.ToJsonString();
+                yield return (isFirst ? "" : ",") + Text(item);
                 isFirst = false;
             }
 

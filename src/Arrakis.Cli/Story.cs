@@ -34,6 +34,9 @@ internal sealed class Story
 
     public required int[] Ids { get; init; }
 
+    /// <summary>What the ids stand for.</summary>
+    public required Tokens Tokens { get; init; }
+
     /// <summary>Of the last position. [V]</summary>
     public required float[] Logits { get; init; }
 
@@ -75,7 +78,7 @@ internal sealed class Story
         return ids.Length > 2 && ids[period..].SequenceEqual(ids[..(period - 1)]) ? ids[period - 1] : null;
     }
 
-    public static Story Measure(LlamaModel model, int[] ids, SessionOptions sessionOptions, AnalysisOptions options, CancellationToken cancellation)
+    public static Story Measure(LlamaModel model, int[] ids, Tokens tokens, SessionOptions sessionOptions, AnalysisOptions options, CancellationToken cancellation)
     {
         using LlamaSession session = model.CreateSession(RecordingPlan.Flow.Union(RecordingPlan.Of(HookPoint.Logits)), sessionOptions);
         float[] logits = session.Forward(ids, cancellation).ToArray();
@@ -87,6 +90,7 @@ internal sealed class Story
         {
             Model = model,
             Ids = ids,
+            Tokens = tokens,
             Logits = logits,
             Writes = writes,
             Reads = reads,

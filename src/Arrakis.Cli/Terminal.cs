@@ -17,7 +17,8 @@ internal sealed class Terminal
     public Terminal(TextWriter output, TextWriter error, CancellationToken cancellation)
     {
         (_output, _error, Cancellation) = (output, error, cancellation);
-        Tables = Create(output, ReferenceEquals(output, Console.Out) && !Console.IsOutputRedirected);
+        IsTerminal = ReferenceEquals(output, Console.Out) && !Console.IsOutputRedirected;
+        Tables = Create(output, IsTerminal);
     }
 
     /// <summary>Ctrl-C.</summary>
@@ -26,11 +27,14 @@ internal sealed class Terminal
     /// <summary>The output, for tables.</summary>
     public IAnsiConsole Tables { get; }
 
+    /// <summary>Whether the output is a terminal.</summary>
+    public bool IsTerminal { get; }
+
     /// <summary>Says something beside the result, once there is one: a call that fails leaves a single line on the error stream.</summary>
     public void Warn(string warning) => _warnings.Add(warning);
 
     /// <summary>The result as JSON.</summary>
-    public void Write(JsonObject document) => Write([document.ToJsonString()]);
+    public void Write(JsonObject document) => Write([Json.Text(document)]);
 
     /// <summary>The result as JSON that comes in pieces, for what is too large to hold at once.</summary>
     public void Write(IEnumerable<string> pieces)
@@ -59,16 +63,26 @@ internal sealed class Terminal
         Tables.MarkupLine(markup);
     }
 
-    /// <summary>Does long work, with a bar on the error stream where that is a terminal and nowhere else.</summary>
-    public T Work<T>(string what, Func<IProgress<double>?, T> work)
+    /// <summary>A part of the result that is text as it is, such as what a model writes; whoever reads it has it at once.</summary>
+    public void Text(string text)
+    {
+        Flush();
+        // Nobody's terminal is steered by what a model says.
+        _output.Write(IsTerminal ? string.Concat(text.Select(c => char.IsControl(c) && c is not ('\n' or '\t') ? '\uFFFD' : c)) : text);
+        _output.Flush();
+    }
+
+    /// <summary>Does work, with a bar on the error stream where that is a terminal and the work is long.</summary>
+    /// <param name="what">What is done, for the bar.</param>
+    /// <param name="work">Does it, and says what part is done, where it knows.</param>
+    /// <param name="total">How much there is to do in all, for a rate; 0 where there is no saying.</param>
+    /// <param name="unit">What it is counted in.</param>
+    public T Work<T>(string what, Func<IProgress<double>?, T> work, long total = 0, string unit = "")
     {
         if (!ReferenceEquals(_error, Console.Error) || Console.IsErrorRedirected)
             return work(null);
-        return Create(_error, isTerminal: true).Progress().AutoClear(true).Start(context =>
-        {
-            ProgressTask bar = context.AddTask(Markup.Escape(what), maxValue: 1).IsIndeterminate();
-            return work(new Bar(bar));
-        });
+        using var bar = new Bar(Create(_error, isTerminal: true), what, total, unit);
+        return work(bar);
     }
 
     private static IAnsiConsole Create(TextWriter writer, bool isTerminal)
@@ -78,6 +92,8 @@ internal sealed class Terminal
             Out = new AnsiConsoleOutput(writer),
             // Never an escape code into a file or a pipe, whatever the environment claims to support.
             Ansi = isTerminal ? AnsiSupport.Detect : AnsiSupport.No,
+            // The library asks the standard output; a bar stands on the error stream.
+            Interactive = isTerminal ? InteractionSupport.Yes : InteractionSupport.No,
             ColorSystem = isTerminal ? ColorSystemSupport.Detect : ColorSystemSupport.NoColors,
             Enrichment = new ProfileEnrichment { UseDefaultEnrichers = isTerminal },
         });
@@ -93,15 +109,5 @@ internal sealed class Terminal
         foreach (string warning in _warnings)
             _error.WriteLine($"arrakis: {warning}");
         _warnings.Clear();
-    }
-
-    // Progress<T> would post to the thread pool, and the last report might come after the bar is gone.
-    private sealed class Bar(ProgressTask task) : IProgress<double>
-    {
-        public void Report(double value)
-        {
-            task.IsIndeterminate = false;
-            task.Value = value;
-        }
     }
 }

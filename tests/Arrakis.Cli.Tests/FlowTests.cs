@@ -23,7 +23,7 @@ public sealed class FlowTests
             JsonElement document = golden.Call(
                 "flow", "--src", $"{expected.Int("src")}", "--dst", $"{expected.Int("dst")}", "--from", $"{expected.Int("from")}", "--layers", $"{expected.Int("layers")}",
                 "--mlp", expected.GetProperty("mlp").GetString()!, "--target", target, "--edges", "40", "--paths", "0");
-            document.HasKeys([.. s_keys, "paths_exhaustive", "heads", "error"]);
+            document.HasKeys([.. s_keys, "paths_exhaustive", "heads", "error", "tokens"]);
             foreach (string key in new[] { "src", "dst", "from", "layers" })
                 Assert.Equal(expected.Int(key), document.Int(key));
             Assert.Equal((expected.GetProperty("mlp").GetString(), target), (document.GetProperty("mlp").GetString(), document.GetProperty("target").GetString()));
@@ -43,7 +43,7 @@ public sealed class FlowTests
         JsonElement expected = golden.Json.GetProperty("sources_to_logit");
         // No --layers: a token's logit is traced through all of them.
         JsonElement document = golden.Call("flow", "--src", "0", "--dst", "-1", "--target", $"token:{expected.Int("token")}", "--all-sources", "--paths", "0");
-        document.HasKeys([.. s_keys, "sources", "paths_exhaustive", "heads", "error"]);
+        document.HasKeys([.. s_keys, "sources", "paths_exhaustive", "heads", "error", "tokens"]);
         Assert.Equal((golden.Ids.Length - 1, golden.Layers), (document.Int("dst"), document.Int("layers")));
         Assert.Equal(Enumerable.Range(0, golden.Ids.Length), document.Items("sources").Select(source => source.Int("position")));
         Documents.Same(expected.Numbers("flows"), [.. document.Items("sources").Select(source => source.Number("flow"))], "sources");
@@ -152,7 +152,7 @@ public sealed class FlowTests
     public void The_document_comes_an_edge_at_a_time(int? edges)
     {
         FlowTrace trace = Trace(1, 8, new FlowOptions { Edges = edges, AllSources = true });
-        string[] pieces = [.. FlowView.Pieces(trace)];
+        string[] pieces = [.. FlowView.Pieces(trace, tokens: null)];
         Assert.Equal(FlowView.Document(trace).ToJsonString(), string.Concat(pieces));
         // Each is a piece of its own, with what divides it from the one before.
         Assert.Equal(trace.Edges.Count, pieces.Count(piece => piece.TrimStart(',').StartsWith("{\"layer\"", StringComparison.Ordinal)));

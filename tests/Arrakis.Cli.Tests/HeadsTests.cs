@@ -16,7 +16,7 @@ public sealed class HeadsTests
             foreach (JsonProperty selected in expected.GetProperty("selected").EnumerateObject())
             {
                 JsonElement document = golden.Call("heads", "write", "--layer", layer, "--threshold", selected.Name);
-                document.HasKeys("layer", "rule", "threshold", "heads", "selected", "share_error");
+                document.HasKeys("layer", "rule", "threshold", "heads", "selected", "share_error", "tokens");
                 Assert.Equal((expected.Int("layer"), "share"), (document.Int("layer"), document.GetProperty("rule").GetString()));
                 Assert.Equal([.. selected.Value.EnumerateArray().Select(h => h.GetInt32())], document.Ints("selected"));
                 JsonElement[] heads = InOrder(document);
@@ -69,7 +69,7 @@ public sealed class HeadsTests
         {
             string[] call = ["heads", "read", "--layer", $"{expected.Int("layer")}", "--dim", $"{expected.Int("dim")}"];
             JsonElement document = golden.Call(call);
-            document.HasKeys("layer", "direction", "rule", "threshold", "via", "heads", "selected", "share_error");
+            document.HasKeys("layer", "direction", "rule", "threshold", "via", "heads", "selected", "share_error", "tokens");
             Assert.Equal($"dim:{expected.Int("dim")}", document.GetProperty("direction").GetString());
             Assert.Equal(["q", "k", "v"], document.Items("via").Select(input => input.GetString()!));
             Assert.Equal(expected.GetProperty("selected").Ints("0.8"), document.Ints("selected"));

@@ -51,13 +51,15 @@ public sealed class RefusalTests
     [InlineData("run --kernels sse", "--kernels is 'sse': use auto, scalar, vector, avx2 or avx512")]
     [InlineData("generate --temperature -1", "--temperature is '-1': use 0 (greedy) or more")]
     [InlineData("generate --top-p 0", "--top-p is '0'")]
-    [InlineData("run --random 3", "several inputs: give one of --ids, --ids-file and --random")]
+    [InlineData("run --random 3", "several inputs: give one of --text, --ids, --ids-file and --random")]
+    [InlineData("run --text Hi", "several inputs")]
+    [InlineData("run --no-bos", "--no-bos goes with --text: ids are taken as they are")]
     [InlineData("nonsense", "see arrakis --help")]
     [InlineData("run --nonsense", "see arrakis run --help")]
     public void Wrong_calls(string call, string says) => Refused(2, says, [.. call.Split(' '), .. GoldenModel.First.Options]);
 
     [Theory]
-    [InlineData("heads write --layer 0", "no input: give --ids 1,2,3, --ids-file FILE or --random N")]
+    [InlineData("heads write --layer 0", "no input: give --text TEXT, --ids 1,2,3, --ids-file FILE or --random N")]
     [InlineData("heads read --layer 0 --dim 1", "no input")]
     [InlineData("flow --src 0 --dst 1", "no input")]
     [InlineData("routes --dst 0", "no input")]

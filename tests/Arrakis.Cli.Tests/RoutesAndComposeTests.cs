@@ -13,7 +13,7 @@ public sealed class RoutesAndComposeTests
         GoldenModel golden = GoldenModel.Load(name);
         int tokens = golden.Ids.Length;
         JsonElement document = golden.Call("routes", "--dst", "-1");
-        document.HasKeys("dst", "tau", "layers", "edges", "error");
+        document.HasKeys("dst", "tau", "layers", "edges", "error", "tokens");
         Assert.Equal((tokens - 1, 0.04), (document.Int("dst"), document.Number("tau")));
         JsonElement[] expected = golden.Json.Items("routes"), layers = document.Items("layers");
         Assert.Equal(expected.Length, layers.Length);

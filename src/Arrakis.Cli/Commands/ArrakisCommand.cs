@@ -8,13 +8,14 @@ internal sealed class ArrakisCommand : RootCommand
     public ArrakisCommand(Terminal terminal)
         : base("Takes apart what a Llama's attention heads write, read and carry. Alone: the story of one prompt.")
     {
-        var input = new Input();
+        var input = new Input(terminal);
         Add(Verbose);
         input.AddTo(this);
         SetAction(new StoryAction(terminal, input).Run);
         Add(new InfoCommand(terminal, input));
         Add(new RunCommand(terminal, input));
         Add(new GenerateCommand(terminal, input));
+        Add(new TokenizeCommand(terminal, input));
         Add(new HeadsCommand(terminal, input));
         Add(new FlowCommand(terminal, input));
         Add(new RoutesCommand(terminal, input));

@@ -38,11 +38,19 @@ internal sealed class ComposeCommand : Command
         _input.WarnIfGiven(call, _terminal, "compose");
         (int first, int last) = call.GetValue(_layers) ?? (0, model.Config.NumHiddenLayers - 1);
         IReadOnlyList<CompositionScore> scores = _terminal.Work(
-            "composition", progress => HeadComposition.Measure(model, kind, first, last, offset, _input.Analysis(call), progress, _terminal.Cancellation));
+            "composition", progress => HeadComposition.Measure(model, kind, first, last, offset, _input.Analysis(call), progress, _terminal.Cancellation),
+            Pairs(model.Config, first, last), "pairs");
         int top = call.GetValue(_top) ?? (json ? scores.Count : TableRows);
         if (json)
             _terminal.Write(ComposeView.Pieces(kind, offset, scores, top));
         else
             ComposeView.Tables(_terminal, kind, offset, scores, top);
+    }
+
+    /// <summary>How many pairs of heads there are of which one is in a layer above the other's.</summary>
+    private static long Pairs(LlamaConfig config, int first, int last)
+    {
+        long layers = Math.Max(0, last - first + 1);
+        return layers * (layers - 1) / 2 * config.NumAttentionHeads * config.NumAttentionHeads;
     }
 }

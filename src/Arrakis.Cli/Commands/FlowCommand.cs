@@ -44,20 +44,18 @@ internal sealed class FlowCommand : Command
             throw new UsageException($"--src {source} comes after --dst {destination}: a token is only read by those after it; swap them");
         using LlamaModel model = _input.OpenModel(call);
         int[] ids = _input.ReadIds(call, model.Config);
+        Tokens tokens = _input.Tokens(call);
         int src = source.In(ids, "--src"), dst = destination.In(ids, "--dst");
         if (src > dst)
             throw new UsageException($"--src {source} is position {src}, after --dst {destination} at {dst}: a token is only read by those after it; swap them");
         FlowOptions options = Trace(call, model.Config);
         using LlamaSession session = model.CreateSession(Plan(options, model.Config), _input.Session(call));
-        FlowTrace trace = _terminal.Work("flow", _ =>
-        {
-            session.Forward(ids, _terminal.Cancellation);
-            return FlowTracer.Trace(model, session.Cache, src, dst, options, _terminal.Cancellation);
-        });
+        _terminal.Forward(session, ids);
+        FlowTrace trace = _terminal.Work("flow", _ => FlowTracer.Trace(model, session.Cache, src, dst, options, _terminal.Cancellation));
         if (call.GetValue(_input.Json))
-            _terminal.Write(FlowView.Pieces(trace));
+            _terminal.Write(FlowView.Pieces(trace, tokens.Of(ids)));
         else
-            FlowView.Tables(_terminal, trace, ids);
+            FlowView.Tables(_terminal, trace, ids, tokens);
     }
 
     /// <summary>What the trace needs recorded, and no more.</summary>

@@ -4,6 +4,7 @@ using System.Numerics.Tensors;
 using System.Text.Json.Nodes;
 using Arrakis.Cli.Views;
 using Arrakis.Native;
+using Arrakis.Text;
 
 namespace Arrakis.Cli.Commands;
 
@@ -33,25 +34,38 @@ internal sealed class GenerateCommand : Command
         double temperature = call.GetValue(_temperature), topP = call.GetValue(_topP);
         using LlamaModel model = _input.OpenModel(call);
         int[] prompt = _input.ReadIds(call, model.Config);
+        bool json = call.GetValue(_input.Json);
+        Tokenizer? tokenizer = _input.Tokens(call).Tokenizer;
         using LlamaSession session = model.CreateSession(RecordingPlan.None, _input.Session(call));
         var random = new Random(call.GetValue(_input.Seed));
         var ids = new List<int>();
         long start = Stopwatch.GetTimestamp();
-        ReadOnlySpan<float> logits = session.Forward(prompt, _terminal.Cancellation);
+        ReadOnlySpan<float> logits = _terminal.Forward(session, prompt);
+        // Where there is text, it comes as it is made; the document comes whole.
+        using var text = new GeneratedText(tokenizer, json ? null : _terminal, prompt);
         while (ids.Count < count && !(ids.Count > 0 && model.Config.EosTokenIds.Contains(ids[^1])))
         {
             int next = temperature == 0 ? TensorPrimitives.IndexOfMax(logits) : Sampling.Draw(logits, temperature, topP, random);
             ids.Add(next);
+            text.Add(next);
             if (ids.Count < count)
                 logits = session.Append([next], _terminal.Cancellation);
         }
 
         double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
-        PlainView.Write(_terminal, call.GetValue(_input.Json), new JsonObject
+        string? said = text.End();
+        if (!json && tokenizer is not null)
+        {
+            if (_terminal.IsTerminal)
+                _terminal.Note(Figures.Invariant($"{View.Count(ids.Count, "token")}, {ids.Count / seconds:0.0} tokens/s"));
+            return;
+        }
+
+        PlainView.Write(_terminal, json, new JsonObject
         {
             ["prompt_ids"] = Json.Numbers(prompt),
             ["ids"] = Json.Numbers(ids),
-            ["text"] = null,
+            ["text"] = said,
             ["seconds"] = seconds,
             ["tokens_per_second"] = ids.Count / seconds,
         });

@@ -41,6 +41,7 @@ internal sealed class HeadsReadCommand : Command
         Selection selection = _selection.Of(call);
         using LlamaModel model = _input.OpenModel(call);
         Requirements.Layer(model.Config, layer);
+        Tokens tokens = _input.Tokens(call);
         int[] ids = [];
         HeadReads reads;
         if (call.GetValue(_weightsOnly))
@@ -55,17 +56,14 @@ internal sealed class HeadsReadCommand : Command
             if (direction.Writer is var (below, _))
                 plan = plan.Union(RecordingPlan.Of(HookPoint.Z).ForLayers(below, below));
             using LlamaSession session = model.CreateSession(plan, _input.Session(call));
-            reads = _terminal.Work("heads", _ =>
-            {
-                session.Forward(ids, _terminal.Cancellation);
-                return HeadReads.Measure(model, session.Cache, layer, direction, inputs, _input.Analysis(call));
-            });
+            _terminal.Forward(session, ids);
+            reads = _terminal.Work("heads", _ => HeadReads.Measure(model, session.Cache, layer, direction, inputs, _input.Analysis(call)));
         }
 
         if (call.GetValue(_input.Json))
-            _terminal.Write(ReadsView.Document(reads, selection));
+            _terminal.Write(ReadsView.Document(reads, selection, tokens.Of(ids)));
         else
-            ReadsView.Tables(_terminal, reads, selection, ids);
+            ReadsView.Tables(_terminal, reads, selection, ids, tokens);
     }
 
     private ReadDirection Direction(ParseResult call, int layer)

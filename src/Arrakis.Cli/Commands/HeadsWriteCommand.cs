@@ -31,6 +31,7 @@ internal sealed class HeadsWriteCommand : Command
         Selection selection = _selection.Of(call);
         using LlamaModel model = _input.OpenModel(call);
         Requirements.Layer(model.Config, layer);
+        Tokens tokens = _input.Tokens(call);
         int[] ids = [];
         HeadWrites writes;
         if (call.GetValue(_weightsOnly))
@@ -42,16 +43,13 @@ internal sealed class HeadsWriteCommand : Command
         {
             ids = _input.ReadIds(call, model.Config);
             using LlamaSession session = model.CreateSession(RecordingPlan.Heads.ForLayers(layer, layer), _input.Session(call));
-            writes = _terminal.Work("heads", _ =>
-            {
-                session.Forward(ids, _terminal.Cancellation);
-                return HeadWrites.Measure(model, session.Cache, layer, _input.Analysis(call));
-            });
+            _terminal.Forward(session, ids);
+            writes = _terminal.Work("heads", _ => HeadWrites.Measure(model, session.Cache, layer, _input.Analysis(call)));
         }
 
         if (call.GetValue(_input.Json))
-            _terminal.Write(WritesView.Document(writes, selection));
+            _terminal.Write(WritesView.Document(writes, selection, tokens.Of(ids)));
         else
-            WritesView.Tables(_terminal, writes, selection, ids);
+            WritesView.Tables(_terminal, writes, selection, ids, tokens);
     }
 }

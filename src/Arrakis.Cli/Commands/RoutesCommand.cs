@@ -29,17 +29,18 @@ internal sealed class RoutesCommand : Command
         double tau = call.GetValue(_tau);
         using LlamaModel model = _input.OpenModel(call);
         int[] ids = _input.ReadIds(call, model.Config);
+        Tokens tokens = _input.Tokens(call);
         int dst = call.GetValue(_destination)!.Value.In(ids, "--dst");
         using LlamaSession session = model.CreateSession(RecordingPlan.Flow, _input.Session(call));
+        _terminal.Forward(session, ids);
         (InformationFlowRoutes routes, IReadOnlyList<RouteEdge> edges) = _terminal.Work("routes", _ =>
         {
-            session.Forward(ids, _terminal.Cancellation);
             InformationFlowRoutes measured = InformationFlowRoutes.Measure(model, session.Cache, _input.Analysis(call), _terminal.Cancellation);
             return (measured, measured.Edges(dst, tau));
         });
         if (call.GetValue(_input.Json))
-            _terminal.Write(RoutesView.Pieces(routes, edges, dst, tau));
+            _terminal.Write(RoutesView.Pieces(routes, edges, dst, tau, tokens.Of(ids)));
         else
-            RoutesView.Tables(_terminal, routes, edges, dst, tau, ids);
+            RoutesView.Tables(_terminal, routes, edges, dst, tau, ids, tokens);
     }
 }

@@ -27,7 +27,7 @@ internal sealed class RunCommand : Command
     }
 
     /// <summary>The likeliest next tokens, likeliest first.</summary>
-    public static JsonArray Candidates(ReadOnlySpan<float> logits, int top)
+    public static JsonArray Candidates(ReadOnlySpan<float> logits, int top, Tokens tokens)
     {
         float[] probabilities = new float[logits.Length];
         Sampling.Softmax(logits, 1, probabilities);
@@ -38,7 +38,7 @@ internal sealed class RunCommand : Command
             candidates.Add((JsonNode)new JsonObject
             {
                 ["id"] = id,
-                ["token"] = null,
+                ["token"] = JsonValue.Create(tokens[id]),
                 ["logit"] = Json.Number(logits[id]),
                 ["prob"] = Json.Number(probabilities[id]),
             });
@@ -53,9 +53,10 @@ internal sealed class RunCommand : Command
         string? save = call.GetValue(_save);
         using LlamaModel model = _input.OpenModel(call);
         int[] ids = _input.ReadIds(call, model.Config);
+        Tokens tokens = _input.Tokens(call);
         using LlamaSession session = model.CreateSession(plan, _input.Session(call));
         long start = Stopwatch.GetTimestamp();
-        ReadOnlySpan<float> logits = session.Forward(ids, _terminal.Cancellation);
+        ReadOnlySpan<float> logits = _terminal.Forward(session, ids);
         double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
         if (save is not null)
             session.Cache.Save(save);
@@ -63,8 +64,8 @@ internal sealed class RunCommand : Command
         PlainView.Write(_terminal, call.GetValue(_input.Json), new JsonObject
         {
             ["ids"] = Json.Numbers(ids),
-            ["tokens"] = null,
-            ["top"] = Candidates(logits, call.GetValue(_top)),
+            ["tokens"] = tokens.Of(ids),
+            ["top"] = Candidates(logits, call.GetValue(_top), tokens),
             ["recorded"] = plan.IsEmpty ? null : new JsonObject { ["tensors"] = session.Cache.Names.Count, ["bytes"] = session.Cache.Bytes, ["file"] = save },
             ["seconds"] = seconds,
             ["tokens_per_second"] = ids.Length / seconds,

@@ -12,8 +12,9 @@ internal sealed class StoryAction(Terminal terminal, Input input)
     {
         bool json = call.GetValue(input.Json), isGiven = input.IsGiven(call);
         using LlamaModel model = input.OpenModel(call);
+        Tokens tokens = input.Tokens(call);
         int[] ids = isGiven ? input.ReadIds(call, model.Config) : Story.DefaultPrompt(model.Config, call.GetValue(input.Seed));
-        Story story = terminal.Work("analysis", _ => Story.Measure(model, ids, input.Session(call), input.Analysis(call), terminal.Cancellation));
+        Story story = terminal.Work("analysis", _ => Story.Measure(model, ids, tokens, input.Session(call), input.Analysis(call), terminal.Cancellation));
         if (json)
             terminal.Write(StoryView.Document(story, isGiven));
         else
@@ -24,6 +25,10 @@ internal sealed class StoryAction(Terminal terminal, Input input)
     private string Again(ParseResult call, bool isGiven, int[] ids)
     {
         string model = call.GetValue(input.Model) is { } path ? $"--model {Quoted(path)} " : "";
+        if (call.GetValue(input.Tokenizer) is { } tokenizer)
+            model += $"--tokenizer {Quoted(tokenizer)} ";
+        if (call.GetValue(input.Text) is { } text)
+            return $"{model}--text {Quoted(text)}{(call.GetValue(input.NoBos) ? " --no-bos" : "")}";
         if (isGiven && call.GetValue(input.IdsFile) is { } file)
             return $"{model}--ids-file {Quoted(file)}";
         if (isGiven && call.GetValue(input.Random) is { } count)
@@ -31,5 +36,7 @@ internal sealed class StoryAction(Terminal terminal, Input input)
         return $"{model}--ids {string.Join(',', ids)}";
     }
 
-    private static string Quoted(string path) => path.Any(char.IsWhiteSpace) ? $"\"{path}\"" : path;
+    /// <summary>A word as a shell takes it.</summary>
+    private static string Quoted(string word) =>
+        word.Length > 0 && word.All(c => char.IsLetterOrDigit(c) || "/\\.:_-+@%".Contains(c)) ? word : $"'{word.Replace("'", "'\\''", StringComparison.Ordinal)}'";
 }

@@ -12,13 +12,13 @@ internal static partial class FlowView
     private const int HeadsPerLayer = 3;
     private const int BarWidth = 20;
 
-    public static void Tables(Terminal terminal, FlowTrace trace, int[] ids)
+    public static void Tables(Terminal terminal, FlowTrace trace, int[] ids, Tokens tokens)
     {
         int last = trace.From + trace.Layers - 1;
-        terminal.Title(Invariant($"Flow from {Place(ids, trace.Source)} to {Place(ids, trace.Destination)}, through {(trace.Layers == 1 ? "layer" : "layers")} ")
+        terminal.Title(Invariant($"Flow from {Place(ids, tokens, trace.Source)} to {Place(ids, tokens, trace.Destination)}, through {(trace.Layers == 1 ? "layer" : "layers")} ")
             + (trace.Layers == 1 ? Invariant($"{last}") : Invariant($"{trace.From} to {last}")));
         terminal.Line(trace.Target.TokenId is { } token
-            ? Invariant($"The part of token {token}'s logit at the destination that comes from there: [bold]{Flow(trace.Total)}[/]")
+            ? Invariant($"The part of token {token}'s logit{Markup.Escape(tokens[token] is string piece ? $" ({Tokens.Shown(piece)})" : "")} at the destination that comes from there: [bold]{Flow(trace.Total)}[/]")
             : Invariant($"The share of what stands at the destination that comes from there: [bold]{Flow(trace.Total)}[/]"));
         terminal.Note(trace.Mlp == MlpTreatment.Frozen
             ? "Patterns, norm scales and SiLU(gate) are frozen as they ran. Through the MLPs."
@@ -28,7 +28,8 @@ internal static partial class FlowView
         Edges(terminal, trace);
         Heads(terminal, trace, MostHeads);
         if (trace.Sources is not null)
-            Sources(terminal, trace, ids, MostSources);
+            Sources(terminal, trace, ids, tokens, MostSources);
+        terminal.Legend(tokens, ids);
         terminal.Note("This says what moved, not why a head attended there. Every number: --json.");
     }
 
@@ -68,17 +69,17 @@ internal static partial class FlowView
     }
 
     /// <summary>What every position up to the destination contributes, in the order of the input, the weakest together.</summary>
-    public static void Sources(Terminal terminal, FlowTrace trace, int[] ids, int most)
+    public static void Sources(Terminal terminal, FlowTrace trace, int[] ids, Tokens tokens, int most)
     {
         double[] flows = [.. trace.Sources!.Take(trace.Destination + 1)];
         HashSet<int> shown = [trace.Source, .. Enumerable.Range(0, flows.Length).Where(t => flows[t] != 0).OrderByDescending(t => Math.Abs(flows[t])).Take(most)];
         double[] mlps = [.. trace.MlpSources ?? []];
         double largest = flows.Concat(mlps).Max(Math.Abs);
-        Table table = View.Table("source", "id", "flow", "<");
+        Table table = View.Table("source", tokens.Column, "flow", "<");
         for (int t = 0; t < flows.Length; t++)
         {
             if (shown.Contains(t))
-                table.Row(t == trace.Source, Invariant($"{t}"), Invariant($"{ids[t]}"), Flow(flows[t]), Bar(flows[t], largest));
+                table.Row(t == trace.Source, Invariant($"{t}"), tokens.Cell(ids[t]), Flow(flows[t]), Bar(flows[t], largest));
         }
 
         if (shown.Count < flows.Length)
@@ -130,7 +131,7 @@ internal static partial class FlowView
         return route.Contains("->", StringComparison.Ordinal) ? route : $"{route}  (stays in the stream)";
     }
 
-    private static string Place(int[] ids, int position) => Invariant($"position {position} (id {ids[position]})");
+    private static string Place(int[] ids, Tokens tokens, int position) => Invariant($"position {position} ({tokens.Full(ids[position])})");
 
     // Bars grow to the right whatever their sign; what opposes is hatched.
     private static string Bar(double flow, double largest) =>

@@ -7,12 +7,12 @@ namespace Arrakis.Cli.Views;
 internal static partial class FlowView
 {
     /// <summary>The document, all at once: for few edges.</summary>
-    public static JsonObject Document(FlowTrace trace) => Document(trace, trace.Edges.Select(Edge));
+    public static JsonObject Document(FlowTrace trace) => Document(trace, trace.Edges.Select(Edge), tokens: null);
 
     /// <summary>The document, an edge at a time: there may be millions.</summary>
-    public static IEnumerable<string> Pieces(FlowTrace trace) => Json.Pieces(Document(trace, []), "edges", trace.Edges.Select(Edge));
+    public static IEnumerable<string> Pieces(FlowTrace trace, JsonArray? tokens) => Json.Pieces(Document(trace, [], tokens), "edges", trace.Edges.Select(Edge));
 
-    private static JsonObject Document(FlowTrace trace, IEnumerable<JsonObject> edges)
+    private static JsonObject Document(FlowTrace trace, IEnumerable<JsonObject> edges, JsonArray? tokens)
     {
         var document = new JsonObject
         {
@@ -38,6 +38,7 @@ internal static partial class FlowView
         document["paths_exhaustive"] = trace.PathsExhaustive;
         document["heads"] = Json.Array(trace.Heads.Select(Head));
         document["error"] = Json.Number(trace.ConservationError);
+        document["tokens"] = tokens;
         return document;
     }
 

@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json.Nodes;
 using Arrakis.Analysis;
 using Spectre.Console;
@@ -8,7 +9,7 @@ namespace Arrakis.Cli.Views;
 /// <summary>What the heads of a layer read of a direction.</summary>
 internal static class ReadsView
 {
-    public static JsonObject Document(HeadReads reads, Selection selection) => new()
+    public static JsonObject Document(HeadReads reads, Selection selection, JsonArray? tokens) => new()
     {
         ["layer"] = reads.Layer,
         ["direction"] = reads.Direction.ToString(),
@@ -18,12 +19,13 @@ internal static class ReadsView
         ["heads"] = Json.Array(HeadSelection.Order(reads.Strengths).Select(head => Head(reads, head))),
         ["selected"] = Json.Numbers(reads.Select(selection.Threshold, selection.Rule).Select(head => head.Head)),
         ["share_error"] = reads.Tokens == 0 ? null : Json.Number(reads.ShareError),
+        ["tokens"] = reads.Tokens == 0 ? null : tokens,
     };
 
-    public static void Tables(Terminal terminal, HeadReads reads, Selection selection, int[] ids)
+    public static void Tables(Terminal terminal, HeadReads reads, Selection selection, int[] ids, Tokens tokens)
     {
         bool run = reads.Tokens > 0;
-        terminal.Title($"What the {View.Count(reads.Heads, "head")} of layer {reads.Layer} read of {Name(reads.Direction)} through {string.Join(", ", Via(reads.Inputs))}"
+        terminal.Title($"What the {View.Count(reads.Heads, "head")} of layer {reads.Layer} read of {Name(reads.Direction, tokens)} through {string.Join(", ", Via(reads.Inputs))}"
             + (run ? $", over {View.Count(ids.Length, "token")}" : ""));
         HashSet<int> selected = [.. reads.Select(selection.Threshold, selection.Rule).Select(head => head.Head)];
         Table table = run
@@ -49,17 +51,18 @@ internal static class ReadsView
             return;
         terminal.Line("Shares are the signed parts of q, k and v that come from there: the largest, and @ which position. "
             + $"Over all dimensions of the stream they sum to 1 (off by {Error(reads.ShareError)}).");
+        terminal.Legend(tokens, ids);
         terminal.Note("Every token's shares, and those of the mixed values z: --json.");
     }
 
-    private static string Name(ReadDirection direction)
+    private static string Name(ReadDirection direction, Tokens tokens)
     {
         string[] parts = direction.ToString().Split(':');
         return parts[0] switch
         {
             "dim" => $"dimension {parts[1]}",
             "head" => $"what head {parts[1]} writes",
-            _ => $"the {parts[0]} of token {parts[1]}",
+            _ => $"the {parts[0]} of token {parts[1]}{(tokens[int.Parse(parts[1], CultureInfo.InvariantCulture)] is string piece ? $", {Tokens.Shown(piece)}" : "")}",
         };
     }
 

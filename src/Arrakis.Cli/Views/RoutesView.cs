@@ -11,7 +11,7 @@ internal static class RoutesView
     private const int EdgesPerLayer = 2;
 
     /// <summary>The document, a layer at a time: all of it is T² · H · L numbers.</summary>
-    public static IEnumerable<string> Pieces(InformationFlowRoutes routes, IReadOnlyList<RouteEdge> edges, int dst, double tau)
+    public static IEnumerable<string> Pieces(InformationFlowRoutes routes, IReadOnlyList<RouteEdge> edges, int dst, double tau, JsonArray? tokens)
     {
         var document = new JsonObject
         {
@@ -21,13 +21,14 @@ internal static class RoutesView
             ["edges"] = Json.Array(edges.Select(Edge)),
             // Before any layer is written, because it is finite only where every share is.
             ["error"] = Json.Number(Math.Max(routes.AttentionError, routes.MlpError)),
+            ["tokens"] = tokens,
         };
         return Json.Pieces(document, "layers", routes.Layers.Select(Layer));
     }
 
-    public static void Tables(Terminal terminal, InformationFlowRoutes routes, IReadOnlyList<RouteEdge> edges, int dst, double tau, int[] ids)
+    public static void Tables(Terminal terminal, InformationFlowRoutes routes, IReadOnlyList<RouteEdge> edges, int dst, double tau, int[] ids, Tokens tokens)
     {
-        terminal.Title(Invariant($"Routes to position {dst} (id {ids[dst]}) after the last layer: {View.Count(edges.Count, "edge")} heavier than {tau}"));
+        terminal.Title(Invariant($"Routes to position {dst} ({tokens.Full(ids[dst])}) after the last layer: {View.Count(edges.Count, "edge")} heavier than {tau}"));
         Table table = View.Table("layer", "places", "edges", "<heaviest through attention", "residual", "MLP", "bypass");
         foreach (RouteLayer layer in routes.Layers.Reverse())
         {
@@ -42,6 +43,7 @@ internal static class RoutesView
         terminal.Write(table);
         terminal.Line("From the top down: how many places each layer still reaches; to the right, means over them.");
         terminal.Line($"At every place attention + residual = 1 (off by {Error(routes.AttentionError)}), and MLP + bypass = 1 (off by {Error(routes.MlpError)}).");
+        terminal.Legend(tokens, ids);
         terminal.Note("Weights have no sign: a part that opposes the whole gets a share just above 0. For signed amounts: arrakis flow. Every contribution: --json.");
     }
 

@@ -37,18 +37,18 @@ internal static partial class StoryView
         terminal.Line();
         terminal.Line(Markup.Escape($"Model:  {story.Model.Name}"));
         terminal.Line(Invariant($"        {View.Count(c.NumHiddenLayers, "layer")} of {View.Count(c.NumAttentionHeads, "head")}, stream of {c.HiddenSize}, vocabulary {Whole(c.VocabSize)}, {Whole(c.ParameterCount)} parameters"));
-        IEnumerable<int> shown = story.Ids.TakeLast(MostIds);
+        IEnumerable<string> shown = story.Ids.TakeLast(MostIds).Select(story.Tokens.Cell);
         terminal.Line(Invariant($"Prompt: {View.Count(story.Ids.Length, "token")}{(isGiven ? "" : Repetition(story))}:"));
-        terminal.Line($"        {(story.Ids.Length > MostIds ? "... " : "")}{string.Join(' ', shown)}");
+        terminal.Line($"        {(story.Ids.Length > MostIds ? "... " : "")}{Markup.Escape(string.Join(' ', shown))}");
         float[] probabilities = new float[story.Logits.Length];
         Sampling.Softmax(story.Logits, 1, probabilities);
-        IEnumerable<string> next = Sampling.Descending(story.Logits).Take(Candidates).Select(id => Invariant($"id {id} ({Percent(probabilities[id])})"));
-        terminal.Line($"Next:   {string.Join(", ", next)}");
+        IEnumerable<string> next = Sampling.Descending(story.Logits).Take(Candidates).Select(id => Invariant($"{story.Tokens.Name(id)} ({Percent(probabilities[id])})"));
+        terminal.Line(Markup.Escape($"Next:   {string.Join(", ", next)}"));
         terminal.Line();
     }
 
     private static string Repetition(Story story) => Story.Continuation(story.Model.Config, story.Ids) is { } id
-        ? Invariant($" that repeat; a model that copies goes on with id {id}")
+        ? Invariant($" that repeat; a model that copies goes on with {Markup.Escape(story.Tokens.Name(id))}")
         : ", a default";
 
     private static void Writes(Terminal terminal, Story story)
@@ -92,10 +92,10 @@ internal static partial class StoryView
     private static void Flow(Terminal terminal, Story story)
     {
         FlowTrace flow = story.Flow;
-        terminal.Title(Invariant($"3. What the prediction is made of: the logit of id {story.Prediction}"));
-        FlowView.Sources(terminal, flow, story.Ids, MostSources);
+        terminal.Title(Invariant($"3. What the prediction is made of: the logit of {story.Tokens.Name(story.Prediction)}"));
+        FlowView.Sources(terminal, flow, story.Ids, story.Tokens, MostSources);
         terminal.Line();
-        terminal.Line(Invariant($"[bold]From position {flow.Source}[/] (id {story.Ids[flow.Source]}){(story.Ids.Length > 2 ? ", the strongest before the last" : "")}, it gets there by:"));
+        terminal.Line(Invariant($"[bold]From position {flow.Source}[/] ({Markup.Escape(story.Tokens.Name(story.Ids[flow.Source]))}){(story.Ids.Length > 2 ? ", the strongest before the last" : "")}, it gets there by:"));
         FlowView.Paths(terminal, flow, MostPaths);
         FlowView.Heads(terminal, flow, MostHeads);
         terminal.Line();

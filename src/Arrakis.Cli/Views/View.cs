@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using Arrakis.Native;
 using Spectre.Console;
 using static Arrakis.Cli.Figures;
 
@@ -26,11 +27,32 @@ internal static class View
 
     /// <summary>A row of plain text, bold where it stands out.</summary>
     public static void Row(this Table table, bool strong, params IEnumerable<string> cells) =>
-        table.AddRow([.. cells.Select(cell => new Text(cell, strong ? new Style(decoration: Decoration.Bold) : Style.Plain))]);
+        table.AddRow([.. cells.Select(cell => new Spectre.Console.Text(cell, strong ? new Style(decoration: Decoration.Bold) : Style.Plain))]);
+
+    /// <summary>Runs a prompt, and shows how far that is where it takes long.</summary>
+    /// <returns>The logits of the last position; stale after the next pass.</returns>
+    public static ReadOnlySpan<float> Forward(this Terminal terminal, LlamaSession session, int[] ids)
+    {
+        terminal.Work("prompt", progress =>
+        {
+            session.Progress = progress;
+            session.Forward(ids, terminal.Cancellation);
+            session.Progress = null;
+            return true;
+        }, ids.Length, "tokens");
+        return session.Logits;
+    }
 
     public static void Title(this Terminal terminal, string text) => terminal.Line($"[bold]{Markup.Escape(text)}[/]");
 
     public static void Note(this Terminal terminal, string text) => terminal.Line($"[dim]{Markup.Escape(text)}[/]");
+
+    /// <summary>Which token stands at which position, where that is known.</summary>
+    public static void Legend(this Terminal terminal, Tokens tokens, int[] ids)
+    {
+        if (tokens.Legend(ids) is string legend)
+            terminal.Note(legend);
+    }
 
     /// <summary>The value that is largest in size, and its position: <c>+0.214 @4</c>.</summary>
     public static string Largest(ReadOnlySpan<float> values, Func<double, string> say)

@@ -8,7 +8,7 @@ namespace Arrakis.Cli.Views;
 /// <summary>What the heads of a layer write.</summary>
 internal static class WritesView
 {
-    public static JsonObject Document(HeadWrites writes, Selection selection) => new()
+    public static JsonObject Document(HeadWrites writes, Selection selection, JsonArray? tokens) => new()
     {
         ["layer"] = writes.Layer,
         ["rule"] = selection.RuleName,
@@ -16,9 +16,10 @@ internal static class WritesView
         ["heads"] = Json.Array(HeadSelection.Order(writes.Strengths).Select(head => Head(writes, head))),
         ["selected"] = Selected(writes, selection),
         ["share_error"] = writes.Tokens == 0 ? null : Json.Number(writes.ShareError),
+        ["tokens"] = writes.Tokens == 0 ? null : tokens,
     };
 
-    public static void Tables(Terminal terminal, HeadWrites writes, Selection selection, int[] ids)
+    public static void Tables(Terminal terminal, HeadWrites writes, Selection selection, int[] ids, Tokens tokens)
     {
         bool run = writes.Tokens > 0;
         terminal.Title($"What the {View.Count(writes.Heads, "head")} of layer {writes.Layer} write" + (run ? $", over {View.Count(ids.Length, "token")}" : ", by the weights alone"));
@@ -45,6 +46,7 @@ internal static class WritesView
         if (!run)
             return;
         terminal.Line($"At every token the shares of the heads sum to 1 (off by {Error(writes.ShareError)}).");
+        terminal.Legend(tokens, ids);
         terminal.Note("The write norm is the mean over the tokens; @ is a position. Every token's norm and share: --json.");
     }
 

@@ -10,6 +10,9 @@ internal abstract class ForwardPass
     /// <summary>What the next pass changes, bound to it; null for nothing.</summary>
     public BoundInterventions? Interventions { get; set; }
 
+    /// <summary>Told after every block what part of the pass is done.</summary>
+    public IProgress<double>? Progress { get; set; }
+
     /// <summary>Runs tokens that follow the first <paramref name="past"/> positions of the sequence.</summary>
     /// <param name="ids">T token ids, checked by the caller.</param>
     /// <param name="past">Positions of the sequence whose keys and values are in the cache.</param>
@@ -77,6 +80,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
             {
                 cancellation.ThrowIfCancellationRequested();
                 Block(layer);
+                Progress?.Report((_first + _tokens * (layer + 1.0) / config.NumHiddenLayers) / ids.Length);
             }
 
             Unembed();

@@ -98,6 +98,13 @@ public sealed class LlamaSession : IDisposable
     /// <summary>Tokens of the sequence so far.</summary>
     public int Position { get; private set; }
 
+    /// <summary>Told after every block what part of a pass is done, from 0 to 1; null for nobody.</summary>
+    public IProgress<double>? Progress
+    {
+        get => _pass.Progress;
+        set => _pass.Progress = value;
+    }
+
     /// <summary>The logits [V] of the last position; stale after the next pass.</summary>
     public ReadOnlySpan<float> Logits => _logits.Span;
 

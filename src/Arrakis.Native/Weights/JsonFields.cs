@@ -108,6 +108,32 @@ internal sealed class JsonFields
         return new JsonFields(Path, $"{_prefix}{Said.Name(key)}.", value);
     }
 
+    /// <summary>The objects of a list; empty where there is none.</summary>
+    public List<JsonFields> Objects(string key)
+    {
+        var objects = new List<JsonFields>();
+        foreach (JsonElement item in Items(key))
+        {
+            string place = $"{Said.Name(key)}[{objects.Count}]";
+            if (item.ValueKind != JsonValueKind.Object)
+                throw Fault(place, $"is {Show(item)}: supported is an object");
+            objects.Add(new JsonFields(Path, $"{_prefix}{place}.", item));
+        }
+
+        return objects;
+    }
+
+    /// <summary>The values of a list; empty where there is none.</summary>
+    public List<JsonElement> Items(string key)
+    {
+        if (Find(key) is not JsonElement value)
+            return [];
+        return value.ValueKind == JsonValueKind.Array ? [.. value.EnumerateArray()] : throw Fault(key, $"is {Show(value)}: supported is a list");
+    }
+
+    /// <summary>Whether a key holds an object.</summary>
+    public bool IsObject(string key) => Find(key) is { ValueKind: JsonValueKind.Object };
+
     /// <summary>An integer, a list of integers, or nothing.</summary>
     public List<int> Integers(string key)
     {

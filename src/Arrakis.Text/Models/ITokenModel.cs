@@ -1,0 +1,8 @@
+namespace Arrakis.Text.Models;
+
+/// <summary>What turns one piece of text, as the pre-tokenizer leaves it, into tokens.</summary>
+internal interface ITokenModel
+{
+    /// <summary>Adds the ids of a piece, which is not empty and holds whole characters only.</summary>
+    void Encode(string piece, List<int> ids);
+}

@@ -1,0 +1,87 @@
+using System.Text;
+using Arrakis.Native.Weights;
+
+namespace Arrakis.Text.Steps;
+
+/// <summary>What a <c>tokenizer.json</c> does to a stretch of text before it is cut into pieces.</summary>
+internal static class Normalizers
+{
+    private const string Supported = "\"Prepend\", \"Replace\", \"Strip\", \"Lowercase\", \"NFC\", \"NFD\", \"NFKC\", \"NFKD\" and \"Sequence\"";
+
+    /// <summary>Reads a normalizer; null changes nothing.</summary>
+    public static Func<string, string> Read(JsonFields? json)
+    {
+        if (json is null)
+            return text => text;
+        string type = json.OptionalText("type") ?? throw json.Unsupported("type", Supported);
+        switch (type)
+        {
+            case "Sequence":
+                Func<string, string>[] steps = [.. json.Objects("normalizers").Select(Read)];
+                return text => steps.Aggregate(text, (changed, step) => step(changed));
+            case "Prepend":
+                string before = json.OptionalText("prepend") ?? throw json.Fault("prepend", "is missing");
+                return text => text.Length == 0 ? text : before + text;
+            case "Replace":
+                return Replace(json);
+            case "Strip":
+                bool left = json.Flag("strip_left", false), right = json.Flag("strip_right", false);
+                return text => left ? (right ? text.Trim() : text.TrimStart()) : right ? text.TrimEnd() : text;
+            case "Lowercase":
+                return Lowercase;
+            case "NFC" or "NFD" or "NFKC" or "NFKD":
+                return Unicode(json, type);
+            default:
+                throw json.Unsupported("type", Supported);
+        }
+    }
+
+    private static Func<string, string> Replace(JsonFields json)
+    {
+        string content = json.OptionalText("content") ?? throw json.Fault("content", "is missing");
+        if (TextPattern.Read(json) is not TextPattern pattern)
+            throw json.Unsupported("pattern", TextPattern.Supported);
+        return text =>
+        {
+            var built = new StringBuilder(text.Length);
+            int done = 0;
+            foreach ((int start, int end) in pattern.Matches(text))
+            {
+                built.Append(text, done, start - done).Append(content);
+                done = end;
+            }
+
+            return built.Append(text, done, text.Length - done).ToString();
+        };
+    }
+
+    private static string Lowercase(string text)
+    {
+        var built = new StringBuilder(text.Length);
+        foreach (Rune rune in text.EnumerateRunes())
+        {
+            // The one character whose lower case is two.
+            if (rune.Value == 0x130)
+                built.Append("i\u0307");
+            else
+                built.Append(Rune.ToLowerInvariant(rune));
+        }
+
+        return built.ToString();
+    }
+
+    private static Func<string, string> Unicode(JsonFields json, string type)
+    {
+        // Without its tables .NET takes every text for normalized.
+        if ("e\u0301".Normalize(NormalizationForm.FormC) != "\u00E9")
+            throw json.Fault("type", $"is \"{type}\", for which this program needs Unicode's tables: it runs without them (InvariantGlobalization)");
+        NormalizationForm form = type switch
+        {
+            "NFC" => NormalizationForm.FormC,
+            "NFD" => NormalizationForm.FormD,
+            "NFKC" => NormalizationForm.FormKC,
+            _ => NormalizationForm.FormKD,
+        };
+        return text => text.Normalize(form);
+    }
+}
