@@ -15,6 +15,9 @@ internal abstract class ForwardPass
     /// <summary>attn.hook_result of a layer [T, H, D] from its z [T, H, K].</summary>
     public abstract void ComputeResult(int layer, ReadOnlySpan<float> z, Span<float> result);
 
+    /// <summary>Times the stages of every pass; null for none.</summary>
+    public PassClock? Clock { get; set; }
+
     /// <summary>The pass for a tier that this machine has.</summary>
     public static ForwardPass Create(KernelTier tier, LlamaConfig config, LlamaWeights weights, RotaryTable rotary, WorkerTeam team, Workspace workspace, KvCache cache) =>
         tier switch
@@ -64,11 +67,13 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
         long perWorker = Math.Max(MatrixProduct<TKernels>.ScratchLength(chunk), AttentionScratch(config, _callKeys));
         workspace.Prepare(_callTokens, _callKeys, chunk, packed, team.Size, Arena.Footprint(perWorker));
 
+        Clock?.Start();
         for (_first = 0; _first < ids.Length; _first += _tokens)
         {
             _tokens = Math.Min(chunk, ids.Length - _first);
             _position = past + _first;
             Embed(ids.Slice(_first, _tokens));
+            Clock?.Lap(PassStage.Embed);
             for (int layer = 0; layer < config.NumHiddenLayers; layer++)
             {
                 cancellation.ThrowIfCancellationRequested();
@@ -76,6 +81,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
             }
 
             Unembed();
+            Clock?.Lap(PassStage.Unembed);
         }
     }
 
@@ -97,21 +103,30 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
         float* q = At(HookPoint.Q, layer), k = At(HookPoint.K, layer), v = At(HookPoint.V, layer);
         float* rotQ = At(HookPoint.RotQ, layer), z = At(HookPoint.Z, layer), attnOut = At(HookPoint.AttnOut, layer);
         Norm(pre, w.AttentionNorm, At(HookPoint.Ln1Scale, layer), At(HookPoint.Ln1Normalized, layer));
+        Clock?.Lap(PassStage.AttentionNorm, layer);
         Project(workspace.Normed, _d, [new(w.Query, q, _q), new(w.Key, k, _kv), new(w.Value, v, _kv)]);
+        Clock?.Lap(PassStage.QueryKeyValue, layer);
         RotateAndStore(layer, q, k, v, rotQ);
+        Clock?.Lap(PassStage.Rotate, layer);
         Attend(layer, rotQ, z);
         RecordResult(layer, z);
+        Clock?.Lap(PassStage.Attend, layer);
         Project(z, _q, [new(w.Output, attnOut, _d)]);
         Add(pre, attnOut, mid);
+        Clock?.Lap(PassStage.Output, layer);
 
         // The MLP: SiLU(gate) ∘ up, and back down.
         float* gate = At(HookPoint.MlpPre, layer), up = At(HookPoint.MlpPreLinear, layer);
         float* hidden = At(HookPoint.MlpPost, layer), mlpOut = At(HookPoint.MlpOut, layer);
         Norm(mid, w.MlpNorm, At(HookPoint.Ln2Scale, layer), At(HookPoint.Ln2Normalized, layer));
+        Clock?.Lap(PassStage.MlpNorm, layer);
         Project(workspace.Normed, _d, [new(w.Gate, gate, _f), new(w.Up, up, _f)]);
+        Clock?.Lap(PassStage.GateUp, layer);
         SiluMultiply(gate, up, hidden);
+        Clock?.Lap(PassStage.Activate, layer);
         Project(hidden, _f, [new(w.Down, mlpOut, _d)]);
         Add(mid, mlpOut, post);
+        Clock?.Lap(PassStage.Down, layer);
     }
 
     private void Unembed()

@@ -1,0 +1,14 @@
+using Arrakis.Native;
+
+namespace Arrakis.Experiments.Tests;
+
+/// <summary>A model small enough for every test, on one thread because test classes run beside each other.</summary>
+internal static class Small
+{
+    public static HookedAutoConfig Config => new("llama") { VocabSize = 97, HiddenSize = 16, IntermediateSize = 24, NumHiddenLayers = 2, NumAttentionHeads = 4, NumKeyValueHeads = 2 };
+
+    public static HookedAutoModel Model(ulong seed = 7) => new(Config, seed, options: new SessionOptions { Threads = 1 });
+}
+
+/// <summary>A bench with nothing of its own.</summary>
+internal sealed class Bench(HookedAutoModel model, string saveDir) : InterpretabilityBench(model, saveDir);
