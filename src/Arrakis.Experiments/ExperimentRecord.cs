@@ -69,7 +69,7 @@ public sealed record ExperimentContent
 
 /// <summary>Where an experiment stands in the source, and its text.</summary>
 /// <param name="File">The file's name, without its folder.</param>
-/// <param name="Member">The method.</param>
+/// <param name="Member">The bench and its method.</param>
 /// <param name="Text">What was run, as it is written there.</param>
 public sealed record ExperimentSource(string File, string Member, string Text);
 

@@ -7,7 +7,7 @@ using Arrakis.Native;
 namespace Arrakis.Experiments;
 
 /// <summary>
-/// The base of benches: derive from it, write experiments as methods that call <see cref="LogExperiment(JsonObject, Func{ExperimentRun, JsonObject}, int, string, string, int, string)"/>,
+/// The base of benches: derive from it, write experiments as methods that call <see cref="LogExperiment(JsonObject, Func{ExperimentRun, JsonObject}, int, string, string, string, int, string)"/>,
 /// and every run of one, what it was asked, of which model, by which code, and what came of it, is a file in a folder.
 /// </summary>
 /// <remarks>
@@ -43,7 +43,8 @@ public abstract class InterpretabilityBench
     /// <param name="arguments">Its arguments by name, as the log is to hold them.</param>
     /// <param name="body">The experiment.</param>
     /// <param name="seed">The seed of its random choices.</param>
-    /// <param name="experiment">Its name; the calling method's where none is given.</param>
+    /// <param name="experiment">Its name; null for the calling method's.</param>
+    /// <param name="member">Left to the compiler: the calling method.</param>
     /// <param name="file">Left to the compiler: the source file, of which the name is logged.</param>
     /// <param name="line">Left to the compiler: the line.</param>
     /// <param name="text">Left to the compiler: the text of <paramref name="body"/>.</param>
@@ -51,31 +52,34 @@ public abstract class InterpretabilityBench
     /// <exception cref="ArrakisException">The name cannot be a folder's.</exception>
     /// <exception cref="ExperimentNotLoggedException">The log cannot be written; the record is in the exception.</exception>
     public JsonObject LogExperiment(
-        JsonObject arguments, Func<ExperimentRun, JsonObject> body, int seed = 0, [CallerMemberName] string experiment = "", [CallerFilePath] string file = "",
-        [CallerLineNumber] int line = 0, [CallerArgumentExpression(nameof(body))] string text = "") =>
-        LogExperiment(arguments, body, result => result, seed, experiment, file, line, text);
+        JsonObject arguments, Func<ExperimentRun, JsonObject> body, int seed = 0, string? experiment = null, [CallerMemberName] string member = "",
+        [CallerFilePath] string file = "", [CallerLineNumber] int line = 0, [CallerArgumentExpression(nameof(body))] string text = "") =>
+        LogExperiment(arguments, body, result => result, seed, experiment, member, file, line, text);
 
     /// <summary>The same for a result of any type.</summary>
     /// <param name="arguments">Its arguments by name, as the log is to hold them.</param>
     /// <param name="body">The experiment.</param>
     /// <param name="toJson">The result as the log is to hold it: <see cref="ResultJson"/> has the analyses', and <c>JsonSerializer.SerializeToNode</c> does the rest.</param>
     /// <param name="seed">The seed of its random choices.</param>
-    /// <param name="experiment">Its name; the calling method's where none is given.</param>
+    /// <param name="experiment">Its name; null for the calling method's.</param>
+    /// <param name="member">Left to the compiler: the calling method.</param>
     /// <param name="file">Left to the compiler: the source file, of which the name is logged.</param>
     /// <param name="line">Left to the compiler: the line.</param>
     /// <param name="text">Left to the compiler: the text of <paramref name="body"/>.</param>
-    /// <inheritdoc cref="LogExperiment(JsonObject, Func{ExperimentRun, JsonObject}, int, string, string, int, string)"/>
+    /// <inheritdoc cref="LogExperiment(JsonObject, Func{ExperimentRun, JsonObject}, int, string, string, string, int, string)"/>
     public T LogExperiment<T>(
-        JsonObject arguments, Func<ExperimentRun, T> body, Func<T, JsonNode?> toJson, int seed = 0, [CallerMemberName] string experiment = "",
-        [CallerFilePath] string file = "", [CallerLineNumber] int line = 0, [CallerArgumentExpression(nameof(body))] string text = "")
+        JsonObject arguments, Func<ExperimentRun, T> body, Func<T, JsonNode?> toJson, int seed = 0, string? experiment = null,
+        [CallerMemberName] string member = "", [CallerFilePath] string file = "", [CallerLineNumber] int line = 0, [CallerArgumentExpression(nameof(body))] string text = "")
     {
         ArgumentNullException.ThrowIfNull(arguments);
         ArgumentNullException.ThrowIfNull(body);
         ArgumentNullException.ThrowIfNull(toJson);
-        ExperimentLog.CheckName(experiment);
+        string name = experiment ?? member;
+        ExperimentLog.CheckName(name);
         JsonObject asked = Own(arguments)!.AsObject();
-        string member = $"{GetType().Name}.{experiment}";
-        var source = new ExperimentSource(Path.GetFileName(file.Replace('\\', '/')), member, text.ReplaceLineEndings("\n"));
+        var source = new ExperimentSource(Path.GetFileName(file.Replace('\\', '/')), $"{GetType().Name}.{member}", text.ReplaceLineEndings("\n"));
+        // What cannot be said of the model fails here, before the experiment is worth anything.
+        (string hash, string kernels) = (Model.Hash, KernelTiers.Name(Model.Kernels));
         var run = new ExperimentRun(Model, Tools, seed);
         DateTimeOffset time = DateTimeOffset.UtcNow;
         long start = Stopwatch.GetTimestamp();
@@ -101,11 +105,11 @@ public abstract class InterpretabilityBench
             double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
             var content = new ExperimentContent
             {
-                Experiment = experiment,
+                Experiment = name,
                 Arguments = asked,
                 Tools = [.. run.Used],
                 Input = run.Input,
-                ModelHash = Model.Hash,
+                ModelHash = hash,
                 Seed = seed,
                 Source = source,
                 Result = kept,
@@ -119,7 +123,7 @@ public abstract class InterpretabilityBench
                 Seconds = seconds,
                 Model = Model.Name,
                 ModelSeed = Model.Seed,
-                Kernels = KernelTiers.Name(Model.Kernels),
+                Kernels = kernels,
                 Line = line,
                 Profile = run.Profile,
             };

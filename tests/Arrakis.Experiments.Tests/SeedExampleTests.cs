@@ -64,6 +64,18 @@ public sealed class SeedExampleTests
         Refused("head_dim 1 is odd, and rotation takes elements in pairs", () => new HookedAutoModel(new HookedAutoConfig("llama") { NumAttentionHeads = 64 }));
     }
 
+    [Fact]
+    public void The_bench_is_the_one_in_the_README()
+    {
+        string root = AppContext.BaseDirectory;
+        while (!File.Exists(Path.Combine(root, "README.md")))
+            root = Path.GetDirectoryName(root) ?? throw new InvalidOperationException("README.md is not above the tests");
+        string readme = File.ReadAllText(Path.Combine(root, "README.md")).ReplaceLineEndings("\n");
+        string here = File.ReadAllText(Path.Combine(root, "tests/Arrakis.Experiments.Tests/SeedExampleTests.cs")).ReplaceLineEndings("\n");
+        string[] bench = here.Split("// README begins\n", "// README ends\n");
+        Assert.Contains("```csharp\n" + bench[^2] + "```", readme, StringComparison.Ordinal);
+    }
+
     private static void Refused(string message, Func<object> make) => Assert.Equal(message, Assert.Throws<ArrakisException>(make).Message);
 
     private static IEnumerable<int> HeadsOf(JsonObject result, string key) => result[key]!.AsArray().Select(head => (int)head!["head"]!);
@@ -73,20 +85,22 @@ public sealed class SeedExampleTests
         var random = new Random(1);
         return [.. Enumerable.Range(0, count).Select(_ => random.Next(low, high))];
     }
-
-    // Derive from InterpretabilityBench.
-    private sealed class MIExperiment(HookedAutoModel model, string saveDir = "experiments") : InterpretabilityBench(model, saveDir)
-    {
-        public JsonObject TestReadWrite(int srcIdx) => LogExperiment(new() { ["src_idx"] = srcIdx }, run =>
-        {
-            var writeRead = run.UseTool<ReadWriteHeads>("write_read");              // the tool name to be used
-            var writeHeads = writeRead.IdentifyWriteHeads(0);                       // example layer
-            var readHeads = writeRead.IdentifyReadHeads(1, dimIdx: srcIdx);         // example layer
-            return new JsonObject
-            {
-                ["write_heads"] = writeHeads.ToJson(),
-                ["read_heads"] = readHeads.ToJson(),
-            };
-        });
-    }
 }
+
+// Derive from InterpretabilityBench.
+// README begins
+public sealed class MIExperiment(HookedAutoModel model, string saveDir = "experiments") : InterpretabilityBench(model, saveDir)
+{
+    public JsonObject TestReadWrite(int srcIdx) => LogExperiment(new() { ["src_idx"] = srcIdx }, run =>
+    {
+        var writeRead = run.UseTool<ReadWriteHeads>("write_read");              // the tool name to be used
+        var writeHeads = writeRead.IdentifyWriteHeads(0);                       // example layer
+        var readHeads = writeRead.IdentifyReadHeads(1, dimIdx: srcIdx);         // example layer
+        return new JsonObject
+        {
+            ["write_heads"] = writeHeads.ToJson(),
+            ["read_heads"] = readHeads.ToJson(),
+        };
+    });
+}
+// README ends
