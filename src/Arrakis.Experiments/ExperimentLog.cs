@@ -59,9 +59,10 @@ public sealed class ExperimentLog
                 if (experiment is null || record.Content.Experiment == experiment)
                     runs.Add((file, record));
             }
-            catch (ModelFormatException e)
+            catch (Exception e) when (e is ArrakisException or JsonException or InvalidOperationException or FormatException || Said.IsFileTrouble(e))
             {
-                faults.Add(e.Message);
+                string what = e is ArrakisException or IOException or UnauthorizedAccessException ? Why(e) : $"it is no run of an experiment: {Why(e)}";
+                faults.Add($"{Said.OneLine(file)}: {what}");
             }
         }
 
@@ -161,28 +162,17 @@ public sealed class ExperimentLog
 
     private static ExperimentRecord ReadFile(string path)
     {
-        try
-        {
-            using JsonDocument document = JsonDocument.Parse(File.ReadAllBytes(path), s_strict);
-            JsonElement root = document.RootElement;
-            string? format = root.ValueKind == JsonValueKind.Object && root.TryGetProperty("format", out JsonElement f) && f.ValueKind == JsonValueKind.String ? f.GetString() : null;
-            if (format != ExperimentFile.Current)
-                throw Said.Fault(path, $"format '{Said.Name(format ?? "")}' is not {ExperimentFile.Current}: it is no run of an experiment");
-            ExperimentRecord record = root.Deserialize(RecordJson.Default.ExperimentFile)!.Record;
-            string version = CanonicalJson.Hash(root.GetProperty("record").GetProperty("content"));
-            if (version != record.Version)
-                throw Said.Fault(path, $"its content is of version {version[..12]}, and it says {Said.Name(record.Version)}: it was changed after it was written");
-            CheckName(record.Content.Experiment);
-            return record;
-        }
-        catch (Exception e) when (e is JsonException or InvalidOperationException or FormatException or OverflowException || Said.IsFileTrouble(e))
-        {
-            throw Said.Fault(path, e is IOException or UnauthorizedAccessException ? Why(e) : $"it is no run of an experiment: {Said.OneLine(e.Message)}", e);
-        }
-        catch (ArrakisException e) when (e is not ModelFormatException)
-        {
-            throw Said.Fault(path, e.Message, e);
-        }
+        using JsonDocument document = JsonDocument.Parse(File.ReadAllBytes(path), s_strict);
+        JsonElement root = document.RootElement;
+        string? format = root.ValueKind == JsonValueKind.Object && root.TryGetProperty("format", out JsonElement f) && f.ValueKind == JsonValueKind.String ? f.GetString() : null;
+        if (format != ExperimentFile.Current)
+            throw new ArrakisException($"format '{Said.Name(format ?? "")}' is not {ExperimentFile.Current}: it is no run of an experiment");
+        ExperimentRecord record = root.Deserialize(RecordJson.Default.ExperimentFile)!.Record;
+        string version = CanonicalJson.Hash(root.GetProperty("record").GetProperty("content"));
+        if (version != record.Version)
+            throw new ArrakisException($"its content is of version {version[..12]}, and it says {Said.Name(record.Version)}: it was changed after it was written");
+        CheckName(record.Content.Experiment);
+        return record;
     }
 
     // A file system's own messages end in a point, and may span lines.

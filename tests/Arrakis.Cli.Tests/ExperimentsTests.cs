@@ -49,6 +49,8 @@ public sealed class ExperimentsTests : IDisposable
         string text = Called.Text("experiments", "list", _folder.Path);
         Assert.Contains(_versions[2][..12], text);
         Assert.Contains("4 runs of 3 versions", text);
+        // A row is a line: what is wide is the last column's.
+        Assert.Contains(text.Split('\n'), line => line.Contains(_versions[0][..12], StringComparison.Ordinal) && line.Contains("{\"layer\":0}", StringComparison.Ordinal));
     }
 
     [Fact]
@@ -115,7 +117,7 @@ public sealed class ExperimentsTests : IDisposable
     [InlineData(2, "list", "experiments", "list")]
     [InlineData(1, "there is no folder nowhere", "experiments", "list", "nowhere")]
     [InlineData(1, "experiments need a folder", "experiments", "list", "")]
-    [InlineData(2, "VERSION is 'xyz': use the digits of a version, as list shows them", "experiments", "show", "FOLDER", "xyz")]
+    [InlineData(2, "VERSION is 'xyz': use the first digits of a version, as list shows them", "experiments", "show", "FOLDER", "xyz")]
     [InlineData(2, "show", "experiments", "show", "FOLDER")]
     [InlineData(1, "there is no version 'ffffffffffff': list shows those that there are", "experiments", "show", "FOLDER", "ffffffffffff")]
     [InlineData(2, "BEFORE is '-'", "experiments", "diff", "FOLDER", "-", "a")]

@@ -1,23 +1,14 @@
 using System.Text.Json.Nodes;
 using Arrakis.Analysis;
 using Arrakis.Native;
-using Arrakis.Native.Tests.Support;
 
 namespace Arrakis.Experiments.Tests;
 
-public sealed class BenchTests : IDisposable
+public sealed class BenchTests : OnSmallModel
 {
-    private readonly TemporaryFolder _folder = new();
-    private readonly HookedAutoModel _model = Small.Model();
     private readonly Bench _bench;
 
-    public BenchTests() => _bench = new Bench(_model, _folder.File("experiments"));
-
-    public void Dispose()
-    {
-        _model.Dispose();
-        _folder.Dispose();
-    }
+    public BenchTests() => _bench = new Bench(Model, Folder.File("experiments"));
 
     [Fact]
     public void A_version_changes_with_what_it_depends_on_and_with_nothing_else()
@@ -46,7 +37,7 @@ public sealed class BenchTests : IDisposable
         {
             using (model)
             {
-                var bench = new Bench(model, _folder.File("elsewhere"));
+                var bench = new Bench(model, Folder.File("elsewhere"));
                 bench.LogExperiment(new JsonObject { ["x"] = 1 }, run => new JsonObject { ["y"] = 2, ["r"] = run.Random.Next() }, experiment: "Measured");
                 return bench.Log.Read().Runs[^1].Version;
             }
@@ -57,7 +48,7 @@ public sealed class BenchTests : IDisposable
     public void Every_tool_of_the_analysis_is_there_by_name()
     {
         int[] ids = [3, 17, 4, 90, 17, 4];
-        _model.Forward(ids);
+        Model.Forward(ids);
         var results = new Dictionary<string, JsonNode?>();
         _bench.LogExperiment([], run =>
         {
@@ -78,10 +69,10 @@ public sealed class BenchTests : IDisposable
         Assert.Equal(_bench.Tools.Names, content.Tools.Order(StringComparer.Ordinal));
         Assert.Equal(ids, content.Input);
         JsonObject logged = content.Result!.AsObject();
-        FlowTrace flow = FlowTracer.Trace(_model.Model, _model.Cache!, 1, 5);
+        FlowTrace flow = FlowTracer.Trace(Model.Model, Model.Cache!, 1, 5);
         Assert.Equal(flow.Total, (double)logged["flow"]!["total"]!);
         Assert.Equal(flow.Paths.Count, logged["flow"]!["paths"]!.AsArray().Count);
-        Assert.Equal(DirectLogitAttribution.Measure(_model.Model, _model.Cache!, 5, 9).Heads(1)[2], (double)logged["logit_attribution"]!["heads"]![1]![2]!);
+        Assert.Equal(DirectLogitAttribution.Measure(Model.Model, Model.Cache!, 5, 9).Heads(1)[2], (double)logged["logit_attribution"]!["heads"]![1]![2]!);
         Assert.Equal(8, logged["detectors"]!.AsArray().Count);
         Assert.Equal("residual", logged["routes"]!.AsArray().Select(edge => ((string)edge!["kind"]!).ToLowerInvariant()).Distinct().Order().Last());
     }
@@ -92,7 +83,7 @@ public sealed class BenchTests : IDisposable
         _bench.Tools.Add("custom", input => new CustomTool(input.Cache));
         Assert.Null(Tokens(out ExperimentContent without));
         Assert.Null(without.Input);
-        _model.Forward([1, 2, 3]);
+        Model.Forward([1, 2, 3]);
         Assert.Equal(3, Tokens(out ExperimentContent with));
         Assert.Equal([1, 2, 3], with.Input);
 
@@ -108,7 +99,7 @@ public sealed class BenchTests : IDisposable
     [Fact]
     public void A_tool_that_looks_at_no_pass_is_logged_without_one()
     {
-        _model.Forward([1, 2, 3]);
+        Model.Forward([1, 2, 3]);
         _bench.LogExperiment([], run => new JsonObject { ["scores"] = run.UseTool<CopyingTool>("copying").MeasureAll().ToJson() });
         Assert.Null(Assert.Single(_bench.Log.Read().Runs).Content.Input);
     }
@@ -144,7 +135,7 @@ public sealed class BenchTests : IDisposable
     public void A_record_that_cannot_be_written_is_not_lost()
     {
         // A file where the experiment's folder should be.
-        _folder.Write("experiments/Blocked", "");
+        Folder.Write("experiments/Blocked", "");
         ExperimentNotLoggedException e = Assert.Throws<ExperimentNotLoggedException>(
             () => _bench.LogExperiment([], _ => new JsonObject { ["answer"] = 42 }, experiment: "Blocked"));
         Assert.StartsWith($"cannot write a run of Blocked to {_bench.Log.Folder}: ", e.Message);
@@ -208,9 +199,9 @@ public sealed class BenchTests : IDisposable
     [Fact]
     public void A_folder_that_cannot_be_is_refused_when_the_bench_is_made()
     {
-        string file = _folder.Write("file", "");
-        Assert.Contains("cannot make the folder", Assert.Throws<ArrakisException>(() => new Bench(_model, file)).Message, StringComparison.Ordinal);
-        Assert.Equal("experiments need a folder to be saved in: name one", Assert.Throws<ArrakisException>(() => new Bench(_model, "")).Message);
+        string file = Folder.Write("file", "");
+        Assert.Contains("cannot make the folder", Assert.Throws<ArrakisException>(() => new Bench(Model, file)).Message, StringComparison.Ordinal);
+        Assert.Equal("experiments need a folder to be saved in: name one", Assert.Throws<ArrakisException>(() => new Bench(Model, "")).Message);
     }
 
     /// <summary>Heads of the hand-made sample differ, and a test over repeated samples says so; the seed makes it say the same again.</summary>

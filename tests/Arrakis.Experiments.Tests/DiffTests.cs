@@ -1,24 +1,14 @@
 using System.Text.Json.Nodes;
 using Arrakis.Native;
-using Arrakis.Native.Tests.Support;
 
 namespace Arrakis.Experiments.Tests;
 
-public sealed class DiffTests : IDisposable
+public sealed class DiffTests : OnSmallModel
 {
-    private readonly TemporaryFolder _folder = new();
-    private readonly HookedAutoModel _model = Small.Model();
-
-    public void Dispose()
-    {
-        _model.Dispose();
-        _folder.Dispose();
-    }
-
     [Fact]
     public void What_differs_is_listed_value_by_value_and_numbers_within_the_tolerance_are_counted()
     {
-        var bench = new Bench(_model, _folder.Path);
+        var bench = new Bench(Model, Folder.Path);
         string before = Log("""{"same":1,"near":1.0,"far":2,"gone":true,"list":[1,2,3],"deep":{"text":"a"},"kind":5}""", seed: 1, x: 3);
         string after = Log("""{"same":1.0,"near":1.000001,"far":4,"new":"b","list":[1,2],"deep":{"text":"b"},"kind":"5"}""", seed: 2, x: 4);
         ExperimentDiff diff = bench.Compare(before, after, tolerance: 1e-5);
@@ -45,7 +35,7 @@ public sealed class DiffTests : IDisposable
     [Fact]
     public void A_failure_and_another_code_are_differences_too()
     {
-        var bench = new Bench(_model, _folder.Path);
+        var bench = new Bench(Model, Folder.Path);
         bench.LogExperiment([], _ => new JsonObject { ["x"] = 1 }, experiment: "Compared");
         Assert.Throws<InvalidOperationException>(() => bench.LogExperiment([], _ => throw new InvalidOperationException("out of luck"), experiment: "Compared"));
         IReadOnlyList<string> versions = bench.ListVersions("Compared");

@@ -1,27 +1,17 @@
 using System.Diagnostics;
 using System.Text.Json.Nodes;
 using Arrakis.Native;
-using Arrakis.Native.Tests.Support;
 
 namespace Arrakis.Experiments.Tests;
 
-public sealed class LogTests : IDisposable
+public sealed class LogTests : OnSmallModel
 {
-    private readonly TemporaryFolder _folder = new();
-    private readonly HookedAutoModel _model = Small.Model();
-
-    public void Dispose()
-    {
-        _model.Dispose();
-        _folder.Dispose();
-    }
-
     [Fact]
     public async Task Two_processes_and_this_one_log_into_one_folder()
     {
         const int Count = 40;
-        using Process a = Start("write", _folder.Path, $"{Count}", "a"), b = Start("write", _folder.Path, $"{Count}", "b");
-        var bench = new Bench(_model, _folder.Path);
+        using Process a = Start("write", Folder.Path, $"{Count}", "a"), b = Start("write", Folder.Path, $"{Count}", "b");
+        var bench = new Bench(Model, Folder.Path);
         Parallel.For(0, Count, i => bench.LogExperiment(new JsonObject { ["by"] = "c", ["i"] = i }, _ => new JsonObject { ["square"] = i * i }, experiment: "Shared"));
         await Ends(a, 0);
         await Ends(b, 0);
@@ -36,15 +26,15 @@ public sealed class LogTests : IDisposable
             select logged);
         // The processes agree on what the model is, and nothing but runs is left.
         Assert.Single(listing.Runs.Select(run => run.Content.ModelHash).Distinct());
-        Assert.Equal(3 * Count, Directory.GetFiles(_folder.Path, "*", SearchOption.AllDirectories).Length);
+        Assert.Equal(3 * Count, Directory.GetFiles(Folder.Path, "*", SearchOption.AllDirectories).Length);
     }
 
     [Fact]
     public async Task A_process_that_dies_in_an_experiment_takes_no_other_s_log()
     {
-        using Process dying = Start("die", _folder.Path);
+        using Process dying = Start("die", Folder.Path);
         await Ends(dying, 3);
-        ExperimentListing listing = new ExperimentLog(_folder.Path).Read();
+        ExperimentListing listing = new ExperimentLog(Folder.Path).Read();
         Assert.Empty(listing.Faults);
         Assert.True((bool)Assert.Single(listing.Runs).Content.Result!["survived"]!);
     }
@@ -52,9 +42,9 @@ public sealed class LogTests : IDisposable
     [Fact]
     public async Task A_process_that_is_killed_while_it_writes_leaves_whole_files()
     {
-        using Process writer = Start("write", _folder.Path, "1000000", "killed");
-        var log = new ExperimentLog(_folder.Path);
-        string shared = Path.Combine(_folder.Path, "Shared");
+        using Process writer = Start("write", Folder.Path, "1000000", "killed");
+        var log = new ExperimentLog(Folder.Path);
+        string shared = Path.Combine(Folder.Path, "Shared");
         while (!Directory.Exists(shared) || Directory.GetFiles(shared, "*.json").Length < 20)
             await Task.Delay(10);
         // While it writes, what is there is whole too.
@@ -70,10 +60,10 @@ public sealed class LogTests : IDisposable
     public void Damaged_files_are_named_in_a_line_each_and_cost_nothing_else()
     {
         Bench bench = Logged(3);
-        string[] files = [.. Directory.GetFiles(Path.Combine(_folder.Path, "Logged")).Order(StringComparer.Ordinal)];
+        string[] files = [.. Directory.GetFiles(Path.Combine(Folder.Path, "Logged")).Order(StringComparer.Ordinal)];
         File.WriteAllBytes(files[0], File.ReadAllBytes(files[0])[..200]);
         File.WriteAllText(files[1], File.ReadAllText(files[1]).Replace("\"square\": ", "\"square\": 1", StringComparison.Ordinal));
-        string other = Path.Combine(_folder.Path, "Logged", "other.json");
+        string other = Path.Combine(Folder.Path, "Logged", "other.json");
         File.WriteAllText(other, """{"format":"something\nelse"}""");
         ExperimentListing listing = bench.Log.Read();
         Assert.Single(listing.Runs);
@@ -89,7 +79,7 @@ public sealed class LogTests : IDisposable
     public void Mutated_files_are_read_or_refused()
     {
         Bench bench = Logged(1);
-        string file = Assert.Single(Directory.GetFiles(Path.Combine(_folder.Path, "Logged")));
+        string file = Assert.Single(Directory.GetFiles(Path.Combine(Folder.Path, "Logged")));
         byte[] whole = File.ReadAllBytes(file);
         var random = new Random(5);
         int refused = 0;
@@ -120,9 +110,9 @@ public sealed class LogTests : IDisposable
     [InlineData("")]
     public void Files_that_are_none_are_refused_in_one_line(string text)
     {
-        Directory.CreateDirectory(_folder.File("Logged"));
-        string file = _folder.Write("Logged/file.json", text);
-        ExperimentListing listing = new ExperimentLog(_folder.Path).Read();
+        Directory.CreateDirectory(Folder.File("Logged"));
+        string file = Folder.Write("Logged/file.json", text);
+        ExperimentListing listing = new ExperimentLog(Folder.Path).Read();
         Assert.Empty(listing.Runs);
         string fault = Assert.Single(listing.Faults);
         Assert.StartsWith(file + ": ", fault);
@@ -138,13 +128,13 @@ public sealed class LogTests : IDisposable
         Assert.Equal("there is no version 'xyz': list shows those that there are", Refused(() => bench.GetVersion("xyz")));
         Assert.Equal("there is no version ' ': list shows those that there are", Refused(() => bench.GetVersion(" ")));
         Assert.Matches($"^[0-9]+ versions begin with '{shared}': use more digits, such as {shared}[0-9a-f]{{11}} or {shared}[0-9a-f]{{11}}$", Refused(() => bench.GetVersion($"{shared}")));
-        string nowhere = _folder.File("nowhere");
+        string nowhere = Folder.File("nowhere");
         Assert.Equal($"there is no folder {nowhere}: name one that experiments were saved in", Refused(() => new ExperimentLog(nowhere).Read()));
     }
 
     private Bench Logged(int runs)
     {
-        var bench = new Bench(_model, _folder.Path);
+        var bench = new Bench(Model, Folder.Path);
         for (int i = 0; i < runs; i++)
             bench.LogExperiment(new JsonObject { ["i"] = i }, _ => new JsonObject { ["square"] = i * i }, experiment: "Logged");
         return bench;

@@ -72,7 +72,7 @@ public sealed class SeedExampleTests
             root = Path.GetDirectoryName(root) ?? throw new InvalidOperationException("README.md is not above the tests");
         string readme = File.ReadAllText(Path.Combine(root, "README.md")).ReplaceLineEndings("\n");
         string here = File.ReadAllText(Path.Combine(root, "tests/Arrakis.Experiments.Tests/SeedExampleTests.cs")).ReplaceLineEndings("\n");
-        string[] bench = here.Split("// README begins\n", "// README ends\n");
+        string[] bench = here.Split(["// README begins\n", "// README ends\n"], StringSplitOptions.None);
         Assert.Contains("```csharp\n" + bench[^2] + "```", readme, StringComparison.Ordinal);
     }
 

@@ -1,4 +1,5 @@
 using Arrakis.Native;
+using Arrakis.Native.Tests.Support;
 
 namespace Arrakis.Experiments.Tests;
 
@@ -12,3 +13,18 @@ internal static class Small
 
 /// <summary>A bench with nothing of its own.</summary>
 internal sealed class Bench(HookedAutoModel model, string saveDir) : InterpretabilityBench(model, saveDir);
+
+/// <summary>Tests that log what they do on a small model into a folder of their own.</summary>
+public abstract class OnSmallModel : IDisposable
+{
+    internal TemporaryFolder Folder { get; } = new();
+
+    internal HookedAutoModel Model { get; } = Small.Model();
+
+    public void Dispose()
+    {
+        Model.Dispose();
+        Folder.Dispose();
+        GC.SuppressFinalize(this);
+    }
+}

@@ -1,7 +1,7 @@
 using System.CommandLine;
-using System.Globalization;
 using Arrakis.Cli.Views;
 using Arrakis.Experiments;
+using Arrakis.Native.Weights;
 
 namespace Arrakis.Cli.Commands;
 
@@ -43,7 +43,7 @@ internal sealed class ExperimentsCommand : Command
         command.SetAction(call =>
         {
             ExperimentListing listing = Read(call);
-            ExperimentRecord record = ExperimentLog.Find(listing.Runs, call.GetValue(version)!);
+            ExperimentRecord record = Find(listing, call, version);
             int runs = listing.Runs.Count(run => run.Version == record.Version);
             if (call.GetValue(_json))
                 _terminal.Write(ExperimentsView.Document(record, runs));
@@ -62,8 +62,7 @@ internal sealed class ExperimentsCommand : Command
         command.SetAction(call =>
         {
             ExperimentListing listing = Read(call);
-            ExperimentDiff diff = ExperimentDiff.Of(
-                ExperimentLog.Find(listing.Runs, call.GetValue(before)!), ExperimentLog.Find(listing.Runs, call.GetValue(after)!), call.GetValue(tolerance));
+            ExperimentDiff diff = ExperimentDiff.Of(Find(listing, call, before), Find(listing, call, after), call.GetValue(tolerance));
             if (call.GetValue(_json))
                 _terminal.Write(ExperimentsView.Document(diff));
             else
@@ -81,15 +80,14 @@ internal sealed class ExperimentsCommand : Command
         return listing;
     }
 
-    private static Argument<string> Version(string name, string description) => new(name)
+    private static Argument<string> Version(string name, string description) => new(name) { Description = description };
+
+    /// <summary>The latest run of the version that an argument names.</summary>
+    private static ExperimentRecord Find(ExperimentListing listing, ParseResult call, Argument<string> version)
     {
-        Description = description,
-        CustomParser = argument =>
-        {
-            string text = argument.Tokens[0].Value;
-            if (text.Length is 0 or > 64 || !text.All(char.IsAsciiHexDigit))
-                argument.AddError(string.Create(CultureInfo.InvariantCulture, $"{name} is '{text}': use the digits of a version, as list shows them").ReplaceLineEndings(" "));
-            return text;
-        },
-    };
+        string digits = call.GetValue(version)!;
+        if (digits.Length is 0 or > 64 || !digits.All(char.IsAsciiHexDigit))
+            throw new UsageException($"{version.Name} is '{Said.Name(digits)}': use the first digits of a version, as list shows them");
+        return ExperimentLog.Find(listing.Runs, digits);
+    }
 }

@@ -54,7 +54,7 @@ internal static class ExperimentsView
             return;
         }
 
-        Table table = View.Table("<experiment", "<version", "<when (UTC)", "seconds", "<outcome", "<arguments");
+        Table table = View.Table("<experiment", "<version", "<when (UTC)", "seconds", "<outcome", "<arguments").Wrapping(last: 1);
         foreach (ExperimentRecord run in listing.Runs)
         {
             table.Row(
@@ -104,9 +104,9 @@ internal static class ExperimentsView
             return;
         }
 
-        Table table = View.Table("<what", "<before", "<after", "by");
+        Table table = View.Table("<what", "by", "<before", "<after").Wrapping(last: 2);
         foreach (ExperimentChange change in diff.Changes)
-            table.Row(false, change.Path, Cell(change.Before), Cell(change.After), change.Difference is { } difference ? Percent(difference, "0.####") : "");
+            table.Row(false, change.Path, change.Difference is { } difference ? Percent(difference, "0.####") : "", Cell(change.Before), Cell(change.After));
         terminal.Write(table);
         terminal.Line($"{View.Count(diff.Changes.Count, "value")} {(diff.Changes.Count == 1 ? "differs" : "differ")}.{within}");
     }
@@ -139,6 +139,14 @@ internal static class ExperimentsView
         ["model"] = run.Model,
         ["model_hash"] = run.Content.ModelHash,
     };
+
+    // Where a terminal is too narrow these give way, and the others stay whole.
+    private static Table Wrapping(this Table table, int last)
+    {
+        foreach (TableColumn column in table.Columns.TakeLast(last))
+            column.NoWrap = false;
+        return table;
+    }
 
     private static string Outcome(ExperimentRecord run) => run.Content.Failure is null ? "done" : "failed";
 
