@@ -85,7 +85,7 @@ internal static class ExperimentsView
         Field("source", Said.OneLine(Invariant($"{content.Source.Member} in {content.Source.File}, line {record.Line}")));
         terminal.Write(table);
         terminal.Line();
-        terminal.Write(new Text(string.Join('\n', content.Source.Text.Split('\n').Select(Said.OneLine)) + "\n\n"));
+        terminal.Write(new Text(Lines(content.Source.Text) + "\n\n"));
         if (content.Failure is { } failure)
             terminal.Write(new Text(Said.OneLine($"failed with {failure.Type}: {failure.Message.ReplaceLineEndings(" ")}") + "\n"));
         else
@@ -106,7 +106,7 @@ internal static class ExperimentsView
 
         Table table = View.Table("<what", "by", "<before", "<after").Wrapping(last: 2);
         foreach (ExperimentChange change in diff.Changes)
-            table.Row(false, change.Path, change.Difference is { } difference ? Percent(difference, "0.####") : "", Cell(change.Before), Cell(change.After));
+            table.Row(false, Said.OneLine(change.Path), change.Difference is { } difference ? Percent(difference, "0.####") : "", Cell(change.Before), Cell(change.After));
         terminal.Write(table);
         terminal.Line($"{View.Count(diff.Changes.Count, "value")} {(diff.Changes.Count == 1 ? "differs" : "differ")}.{within}");
     }
@@ -154,7 +154,10 @@ internal static class ExperimentsView
 
     private static string Time(ExperimentRecord run) => run.Time.UtcDateTime.ToString("yyyy-MM-dd HH:mm:ss", CultureInfo.InvariantCulture);
 
-    private static string Readable(JsonNode? node) => node is null ? "null" : JsonSerializer.Serialize(node, RecordJson.Readable.JsonNode);
+    private static string Readable(JsonNode? node) => node is null ? "null" : Lines(JsonSerializer.Serialize(node, RecordJson.Readable.JsonNode));
+
+    // What a file holds, without the characters that could do something to a terminal.
+    private static string Lines(string text) => string.Join('\n', text.Replace("\t", "    ", StringComparison.Ordinal).ReplaceLineEndings("\n").Split('\n').Select(Said.OneLine));
 
     private static string Cell(JsonNode? node)
     {
