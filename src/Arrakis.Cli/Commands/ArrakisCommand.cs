@@ -21,6 +21,7 @@ internal sealed class ArrakisCommand : RootCommand
         Add(new RoutesCommand(terminal, input));
         Add(new ComposeCommand(terminal, input));
         Add(new BenchCommand(terminal, input));
+        Add(new ExperimentsCommand(terminal, input));
     }
 
     public Option<bool> Verbose { get; } = new("--verbose") { Description = "Show where an error came from", Recursive = true };

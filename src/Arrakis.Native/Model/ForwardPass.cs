@@ -22,6 +22,9 @@ internal abstract class ForwardPass
     /// <summary>attn.hook_result of a layer [T, H, D] from its z [T, H, K].</summary>
     public abstract void ComputeResult(int layer, ReadOnlySpan<float> z, Span<float> result);
 
+    /// <summary>Times the stages of every pass; null for none.</summary>
+    public PassClock? Clock { get; set; }
+
     /// <summary>The pass for a tier that this machine has.</summary>
     public static ForwardPass Create(KernelTier tier, LlamaConfig config, LlamaWeights weights, RotaryTable rotary, WorkerTeam team, Workspace workspace, KvCache cache) =>
         tier switch
@@ -71,11 +74,13 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
         long perWorker = Math.Max(MatrixProduct<TKernels>.ScratchLength(chunk), AttentionScratch(config, _callKeys));
         workspace.Prepare(_callTokens, _callKeys, chunk, packed, hidden, team.Size, Arena.Footprint(perWorker), InterventionFloats(chunk));
 
+        Clock?.Start();
         for (_first = 0; _first < ids.Length; _first += _tokens)
         {
             _tokens = Math.Min(chunk, ids.Length - _first);
             _position = past + _first;
             Embed(ids.Slice(_first, _tokens));
+            Clock?.Lap(PassStage.Embed);
             for (int layer = 0; layer < config.NumHiddenLayers; layer++)
             {
                 cancellation.ThrowIfCancellationRequested();
@@ -84,6 +89,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
             }
 
             Unembed();
+            Clock?.Lap(PassStage.Unembed);
         }
     }
 
@@ -108,27 +114,34 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
         Intervene(layer, HookPoint.ResidPre);
         Norm(pre, w.AttentionNorm, At(HookPoint.Ln1Scale, layer), At(HookPoint.Ln1Normalized, layer));
         InterveneNorm(layer, HookPoint.Ln1Scale, HookPoint.Ln1Normalized, pre, w.AttentionNorm);
+        Clock?.Lap(PassStage.AttentionNorm, layer);
         Project(workspace.Normed, _d, [new(w.Query, q, _q), new(w.Key, k, _kv), new(w.Value, v, _kv)]);
         Intervene(layer, HookPoint.Q, HookPoint.K, HookPoint.V);
+        Clock?.Lap(PassStage.QueryKeyValue, layer);
         RotateAndStore(layer, q, k, v, rotQ);
         InterveneRotated(layer, k);
+        Clock?.Lap(PassStage.Rotate, layer);
         Attend(layer, rotQ, z);
         Intervene(layer, HookPoint.Z);
+        Clock?.Lap(PassStage.Attend, layer);
         ProjectHeads(layer, z, attnOut);
         InterveneResult(layer, z, attnOut);
         Intervene(layer, HookPoint.AttnOut);
         Add(pre, attnOut, mid);
         Intervene(layer, HookPoint.ResidMid);
+        Clock?.Lap(PassStage.Output, layer);
 
         // The MLP: SiLU(gate) ∘ up, and back down.
         float* gate = At(HookPoint.MlpPre, layer), up = At(HookPoint.MlpPreLinear, layer);
         float* hidden = At(HookPoint.MlpPost, layer), mlpOut = At(HookPoint.MlpOut, layer);
         Norm(mid, w.MlpNorm, At(HookPoint.Ln2Scale, layer), At(HookPoint.Ln2Normalized, layer));
         InterveneNorm(layer, HookPoint.Ln2Scale, HookPoint.Ln2Normalized, mid, w.MlpNorm);
+        Clock?.Lap(PassStage.MlpNorm, layer);
         GateUpDown(layer, gate, up, hidden, mlpOut);
         Intervene(layer, HookPoint.MlpOut);
         Add(mid, mlpOut, post);
         Intervene(layer, HookPoint.ResidPost);
+        Clock?.Lap(PassStage.Down, layer);
     }
 
     /// <summary>attn_out = Σ_h z[h] W_O[h], the sum of what every head writes, which is kept where it is wanted.</summary>
@@ -157,6 +170,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
             Panels packed = MatrixProduct<TKernels>.MultiplyGated(
                 team, x, new(w.Gate, IfRecorded(HookPoint.MlpPre, layer), _f), new(w.Up, IfRecorded(HookPoint.MlpPreLinear, layer), _f),
                 IfRecorded(HookPoint.MlpPost, layer), workspace.PackedHidden, workspace.Workers);
+            Clock?.Lap(PassStage.GateUp, layer);
             MatrixProduct<TKernels>.Multiply(team, packed, [new(w.Down, mlpOut, _d)], workspace.Workers);
             return;
         }
@@ -165,6 +179,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
         Intervene(layer, HookPoint.MlpPre, HookPoint.MlpPreLinear);
         SiluMultiply(gate, up, hidden);
         Intervene(layer, HookPoint.MlpPost);
+        Clock?.Lap(PassStage.GateUp, layer);
         Project(hidden, _f, [new(w.Down, mlpOut, _d)]);
     }
 

@@ -108,6 +108,9 @@ public sealed class LlamaSession : IDisposable
     /// <summary>The logits [V] of the last position; stale after the next pass.</summary>
     public ReadOnlySpan<float> Logits => _logits.Span;
 
+    /// <summary>Times the stages of the passes to come; null for none.</summary>
+    internal PassClock? Clock { set => _pass.Clock = value; }
+
     /// <summary>Runs a new sequence from its beginning.</summary>
     /// <param name="ids">T token ids.</param>
     /// <param name="cancellation">Looked at before every block; a cancelled session begins anew.</param>

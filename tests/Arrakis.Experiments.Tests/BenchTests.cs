@@ -1,0 +1,226 @@
+using System.Text.Json.Nodes;
+using Arrakis.Analysis;
+using Arrakis.Native;
+
+namespace Arrakis.Experiments.Tests;
+
+public sealed class BenchTests : OnSmallModel
+{
+    private readonly Bench _bench;
+
+    public BenchTests() => _bench = new Bench(Model, Folder.File("experiments"));
+
+    [Fact]
+    public void A_version_changes_with_what_it_depends_on_and_with_nothing_else()
+    {
+        string first = Run(1);
+        Assert.Equal(first, Run(1));
+        string[] others = [Run(2), Run(1, seed: 9), Run(1, experiment: "Other"), RunOther(1), RunOn(Small.Model(seed: 8))];
+        Assert.Equal(6, others.Append(first).Distinct().Count());
+        Assert.Equal([first, others[0], others[1], others[3]], _bench.ListVersions("Measured"));
+        Assert.Equal(5, _bench.Log.Read("Measured").Runs.Count);
+        Assert.Equal(first, _bench.GetVersion(first[..10].ToUpperInvariant()).Version);
+
+        string Run(int x, int seed = 0, string experiment = "Measured")
+        {
+            _bench.LogExperiment(new JsonObject { ["x"] = x }, run => new JsonObject { ["y"] = 2 * x, ["r"] = run.Random.Next() }, seed, experiment);
+            return _bench.Log.Read().Runs[^1].Version;
+        }
+
+        string RunOther(int x)
+        {
+            _bench.LogExperiment(new JsonObject { ["x"] = x }, run => new JsonObject { ["y"] = x + x, ["r"] = run.Random.Next() }, experiment: "Measured");
+            return _bench.Log.Read().Runs[^1].Version;
+        }
+
+        string RunOn(HookedAutoModel model)
+        {
+            using (model)
+            {
+                var bench = new Bench(model, Folder.File("elsewhere"));
+                bench.LogExperiment(new JsonObject { ["x"] = 1 }, run => new JsonObject { ["y"] = 2, ["r"] = run.Random.Next() }, experiment: "Measured");
+                return bench.Log.Read().Runs[^1].Version;
+            }
+        }
+    }
+
+    [Fact]
+    public void Every_tool_of_the_analysis_is_there_by_name()
+    {
+        int[] ids = [3, 17, 4, 90, 17, 4];
+        Model.Forward(ids);
+        var results = new Dictionary<string, JsonNode?>();
+        _bench.LogExperiment([], run =>
+        {
+            results["write_read"] = run.UseTool<ReadWriteHeads>("write_read").IdentifyWriteHeads(0).ToJson();
+            results["writes"] = run.UseTool<WritesTool>("writes").Measure(1).ToJson();
+            results["reads"] = run.UseTool<ReadsTool>("reads").Measure(1, ReadDirection.Dimension(3)).ToJson();
+            results["flow"] = run.UseTool<FlowTool>("flow").Trace(1, 5).ToJson();
+            results["composition"] = run.UseTool<CompositionTool>("composition").Measure(CompositionKind.K).ToJson();
+            results["copying"] = run.UseTool<CopyingTool>("copying").MeasureAll().ToJson();
+            results["detectors"] = run.UseTool<DetectorsTool>("detectors").Detect(period: 8).Heads.ToJson();
+            results["logit_attribution"] = run.UseTool<LogitAttributionTool>("logit_attribution").Measure(5, 9).ToJson();
+            results["logit_lens"] = run.UseTool<LogitLensTool>("logit_lens").Measure(5).ToJson();
+            results["rollout"] = run.UseTool<RolloutTool>("rollout").Measure().ToJson();
+            results["routes"] = run.UseTool<RoutesTool>("routes").Measure().Edges(5).ToJson();
+            return new JsonObject(results);
+        });
+        ExperimentContent content = Assert.Single(_bench.Log.Read().Runs).Content;
+        Assert.Equal(_bench.Tools.Names, content.Tools.Order(StringComparer.Ordinal));
+        Assert.Equal(ids, content.Input);
+        JsonObject logged = content.Result!.AsObject();
+        FlowTrace flow = FlowTracer.Trace(Model.Model, Model.Cache!, 1, 5);
+        Assert.Equal(flow.Total, (double)logged["flow"]!["total"]!);
+        Assert.Equal(flow.Paths.Count, logged["flow"]!["paths"]!.AsArray().Count);
+        Assert.Equal(DirectLogitAttribution.Measure(Model.Model, Model.Cache!, 5, 9).Heads(1)[2], (double)logged["logit_attribution"]!["heads"]![1]![2]!);
+        Assert.Equal(8, logged["detectors"]!.AsArray().Count);
+        Assert.Equal("residual", logged["routes"]!.AsArray().Select(edge => ((string)edge!["kind"]!).ToLowerInvariant()).Distinct().Order().Last());
+    }
+
+    [Fact]
+    public void Tools_of_one_s_own_are_added_in_one_line_and_see_the_latest_pass()
+    {
+        _bench.Tools.Add("custom", input => new CustomTool(input.Cache));
+        Assert.Null(Tokens(out ExperimentContent without));
+        Assert.Null(without.Input);
+        Model.Forward([1, 2, 3]);
+        Assert.Equal(3, Tokens(out ExperimentContent with));
+        Assert.Equal([1, 2, 3], with.Input);
+
+        int? Tokens(out ExperimentContent content)
+        {
+            int? tokens = null;
+            _bench.LogExperiment([], run => new JsonObject { ["tokens"] = tokens = run.UseTool<CustomTool>("custom").Tokens }, experiment: "Custom");
+            content = _bench.Log.Read("Custom").Runs[^1].Content;
+            return tokens;
+        }
+    }
+
+    [Fact]
+    public void A_tool_that_looks_at_no_pass_is_logged_without_one()
+    {
+        Model.Forward([1, 2, 3]);
+        _bench.LogExperiment([], run => new JsonObject { ["scores"] = run.UseTool<CopyingTool>("copying").MeasureAll().ToJson() });
+        Assert.Null(Assert.Single(_bench.Log.Read().Runs).Content.Input);
+    }
+
+    [Fact]
+    public void What_cannot_be_asked_for_is_refused_and_logged_as_failed()
+    {
+        Refused(
+            "there is no tool 'nonsense': use composition, copying, detectors, flow, logit_attribution, logit_lens, reads, rollout, routes, write_read, writes, or add it to Tools",
+            run => run.UseTool<FlowTool>("nonsense"));
+        Refused("the tool 'write_read' is a ReadWriteHeads, not a FlowTool: ask for that", run => run.UseTool<FlowTool>("write_read"));
+        Refused("the tool looks at a recorded pass, and there has been none: call the model's Forward first", run => run.UseTool<FlowTool>("flow"));
+        Assert.Equal(3, _bench.Log.Read().Runs.Count(record => record.Content is { Failure.Type: "Arrakis.Native.ArrakisException", Result: null }));
+        Assert.Equal("a tool needs a name to be asked for by", Assert.Throws<ArrakisException>(() => _bench.Tools.Add(" ", _ => new object())).Message);
+
+        void Refused(string message, Func<ExperimentRun, object> ask) =>
+            Assert.Equal(message, Assert.Throws<ArrakisException>(() => _bench.LogExperiment([], run => new JsonObject { ["tool"] = ask(run).ToString() })).Message);
+    }
+
+    [Fact]
+    public void A_failure_is_logged_with_its_type_and_message_and_thrown_on()
+    {
+        var thrown = new InvalidOperationException("out of luck");
+        Assert.Same(thrown, Assert.Throws<InvalidOperationException>(() => _bench.LogExperiment(new JsonObject { ["x"] = 1 }, Fail, experiment: "Unlucky")));
+        ExperimentRecord record = Assert.Single(_bench.Log.Read().Runs);
+        Assert.Equal(new ExperimentFailure("System.InvalidOperationException", "out of luck"), record.Content.Failure);
+        Assert.Equal((1, "Fail", null), ((int)record.Content.Arguments["x"]!, record.Content.Source.Text, record.Content.Result));
+
+        JsonObject Fail(ExperimentRun run) => throw thrown;
+    }
+
+    [Fact]
+    public void A_record_that_cannot_be_written_is_not_lost()
+    {
+        // A file where the experiment's folder should be.
+        Folder.Write("experiments/Blocked", "");
+        ExperimentNotLoggedException e = Assert.Throws<ExperimentNotLoggedException>(
+            () => _bench.LogExperiment([], _ => new JsonObject { ["answer"] = 42 }, experiment: "Blocked"));
+        Assert.StartsWith($"cannot write a run of Blocked to {_bench.Log.Folder}: ", e.Message);
+        Assert.DoesNotContain('\n', e.Message);
+        Assert.Equal(42, (int)e.Record.Content.Result!["answer"]!);
+
+        e = Assert.Throws<ExperimentNotLoggedException>(() => _bench.LogExperiment([], _ => throw new InvalidOperationException("out of luck"), experiment: "Blocked"));
+        Assert.EndsWith("; and the experiment failed: out of luck", e.Message);
+        Assert.IsType<InvalidOperationException>(e.InnerException);
+        Assert.Empty(_bench.Log.Read().Runs);
+    }
+
+    [Fact]
+    public void Results_hold_what_JSON_lacks_as_words_and_typed_ones_are_returned_as_they_are()
+    {
+        double[] result = _bench.LogExperiment([], _ => new[] { double.NaN, double.NegativeInfinity, 0.1f }, values => ResultJson.Numbers(values));
+        Assert.Equal([double.NaN, double.NegativeInfinity, 0.1f], result);
+        JsonNode logged = Assert.Single(_bench.Log.Read().Runs).Content.Result!;
+        Assert.Equal("""["NaN","-Infinity",0.10000000149011612]""", logged.ToJsonString());
+    }
+
+    [Fact]
+    public void A_result_that_nests_too_deep_to_be_read_again_is_a_failure()
+    {
+        JsonObject deep = [];
+        for (int i = 0; i < 300; i++)
+            deep = new JsonObject { ["in"] = deep };
+        Assert.ThrowsAny<Exception>(() => _bench.LogExperiment([], _ => deep, experiment: "Deep"));
+        ExperimentListing listing = _bench.Log.Read();
+        Assert.Empty(listing.Faults);
+        Assert.NotNull(Assert.Single(listing.Runs).Content.Failure);
+    }
+
+    [Fact]
+    public void What_an_experiment_does_to_its_arguments_is_not_what_is_logged()
+    {
+        var arguments = new JsonObject { ["x"] = 1 };
+        _bench.LogExperiment(arguments, _ =>
+        {
+            arguments["x"] = 2;
+            return arguments;
+        });
+        ExperimentContent content = Assert.Single(_bench.Log.Read().Runs).Content;
+        Assert.Equal((1, 2), ((int)content.Arguments["x"]!, (int)content.Result!["x"]!));
+    }
+
+    [Theory]
+    [InlineData("")]
+    [InlineData("../out")]
+    [InlineData(".hidden")]
+    [InlineData("a/b")]
+    [InlineData("<Main>$")]
+    [InlineData("new\nline")]
+    public void Names_that_are_no_folder_s_are_refused_before_anything_runs(string name)
+    {
+        string message = Assert.Throws<ArrakisException>(() => _bench.LogExperiment([], _ => throw new InvalidOperationException(), experiment: name)).Message;
+        Assert.Contains("cannot be an experiment's name", message, StringComparison.Ordinal);
+        Assert.DoesNotContain('\n', message);
+    }
+
+    [Fact]
+    public void A_folder_that_cannot_be_is_refused_when_the_bench_is_made()
+    {
+        string file = Folder.Write("file", "");
+        Assert.Contains("cannot make the folder", Assert.Throws<ArrakisException>(() => new Bench(Model, file)).Message, StringComparison.Ordinal);
+        Assert.Equal("experiments need a folder to be saved in: name one", Assert.Throws<ArrakisException>(() => new Bench(Model, "")).Message);
+    }
+
+    /// <summary>Heads of the hand-made sample differ, and a test over repeated samples says so; the seed makes it say the same again.</summary>
+    [Fact]
+    public void A_hypothesis_is_tested_over_repeated_samples()
+    {
+        HypothesisTest Test() => _bench.LogExperiment(
+            [], run => run.TestHypothesis(random => random.NextDouble(), random => random.NextDouble() + 0.5, samples: 30), test => test.ToJson(), seed: 4, experiment: "Shifted");
+        HypothesisTest test = Test();
+        Assert.Equal(test, Test());
+        Assert.True(test.RejectNull);
+        Assert.InRange(test.AlternativeMean - test.NullMean, 0.25, 0.75);
+        JsonNode logged = _bench.GetVersion(Assert.Single(_bench.ListVersions("Shifted"))).Content.Result!;
+        Assert.Equal(test.PValue, (double)logged["p_value"]!);
+        Assert.True((bool)logged["reject_null"]!);
+    }
+
+    private sealed record CustomTool(ActivationCache? Cache)
+    {
+        public int? Tokens => Cache?.Tokens;
+    }
+}
