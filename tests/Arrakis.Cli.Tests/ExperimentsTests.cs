@@ -62,7 +62,7 @@ public sealed class ExperimentsTests : IDisposable
         shown.GetProperty("content").GetProperty("source").HasKeys("file", "member", "text");
         Assert.Equal((_versions[1], "llama", 3, 2), (shown.GetProperty("version").GetString(), shown.GetProperty("model").GetString(), shown.Int("model_seed"), shown.Int("runs")));
         Assert.Equal([5, 6, 7], shown.GetProperty("content").Ints("input"));
-        Assert.Equal(2 + 2 * 9, shown.GetProperty("profile").Items("components").Length);
+        Assert.Equal(2 + 2 * 8, shown.GetProperty("profile").Items("components").Length);
 
         string text = Called.Text("experiments", "show", _folder.Path, _versions[1]);
         Assert.Contains("run 2 times", text);
