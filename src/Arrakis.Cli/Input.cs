@@ -117,7 +117,7 @@ internal sealed class Input(Terminal terminal)
         if (text is not null)
             return Encode(call, text);
         if (list is not null)
-            return Parse(list, fault => new UsageException($"--ids {fault}: use token ids such as 1,2,3"));
+            return ReadList(list, "--ids");
         if (file is not null)
             return Parse(ReadFile(file), fault => new ArrakisException($"{file} {fault}: a file of ids holds whole numbers, separated by commas or white space"));
         if (count > config!.MaxPositionEmbeddings)
@@ -125,6 +125,9 @@ internal sealed class Input(Terminal terminal)
         var random = new Random(call.GetValue(Seed));
         return [.. Enumerable.Range(0, count!.Value).Select(_ => random.Next(config.VocabSize))];
     }
+
+    /// <summary>Token ids that an option gives as 1,2,3.</summary>
+    public static int[] ReadList(string list, string option) => Parse(list, fault => new UsageException($"{option} {fault}: use token ids such as 1,2,3"));
 
     private int[] Encode(ParseResult call, string text)
     {

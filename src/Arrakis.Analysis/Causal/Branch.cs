@@ -9,25 +9,36 @@ namespace Arrakis.Analysis;
 internal sealed class Branch
 {
     private readonly Intervention[] _own;
+    private readonly Func<BoundInterventions> _bind;
+    private BoundInterventions? _plan;
 
     /// <param name="index">Its number among the variants.</param>
     /// <param name="variant">What is changed.</param>
     /// <param name="background">What the run itself was changed by.</param>
     /// <param name="model">Whose run it is.</param>
     /// <param name="tokens">T.</param>
-    public Branch(int index, InterventionPlan variant, InterventionPlan background, in CacheOrigin model, int tokens)
+    /// <exception cref="ArrakisException">The variant does not fit the model or the run.</exception>
+    public Branch(int index, InterventionPlan variant, InterventionPlan background, CacheOrigin model, int tokens)
     {
         (Index, _own) = (index, [.. variant.Interventions]);
-        Plan = new BoundInterventions(background.Then(variant), model);
-        Plan.Bind(null, 0, tokens);
+        Bind(variant);
+        _bind = () => Bind(background.Then(variant));
         int layers = model.Config.NumHiddenLayers;
         StartLayer = _own.Min(i => IsFinal(i.Point) ? layers : i.Layer ?? 0);
         First = _own.Min(i => i.Position ?? 0);
+
+        BoundInterventions Bind(InterventionPlan plan)
+        {
+            var bound = new BoundInterventions(plan, model);
+            bound.Bind(null, 0, tokens);
+            return bound;
+        }
     }
 
     public int Index { get; }
 
-    public BoundInterventions Plan { get; }
+    /// <summary>What is done, between <see cref="Begin"/> and <see cref="End"/>: a sweep may have more variants than there is room for their plans.</summary>
+    public BoundInterventions Plan => _plan ?? throw new InvalidOperationException("the variant has not begun");
 
     /// <summary>The first layer in which anything is changed; L where it is behind the last.</summary>
     public int StartLayer { get; }
@@ -57,6 +68,12 @@ internal sealed class Branch
     public int QueryAt { get; set; }
 
     private static Window Empty => new(0, -1);
+
+    /// <summary>Makes the plan ready.</summary>
+    public void Begin() => _plan = _bind();
+
+    /// <summary>Lets go of it.</summary>
+    public void End() => _plan = null;
 
     /// <summary>Goes on to a layer.</summary>
     /// <param name="layer">Which.</param>

@@ -88,7 +88,11 @@ public sealed class CausalSweep : IDisposable
                 () => BranchPass.Create(_model, Cache, _metric, rows, _options),
                 (i, _, pass) =>
                 {
+                    foreach (Branch branch in batches[i])
+                        branch.Begin();
                     pass.Run(batches[i], values);
+                    foreach (Branch branch in batches[i])
+                        branch.End();
                     return pass;
                 },
                 pass => pass.Dispose());

@@ -20,6 +20,8 @@ internal sealed class ArrakisCommand : RootCommand
         Add(new FlowCommand(terminal, input));
         Add(new RoutesCommand(terminal, input));
         Add(new ComposeCommand(terminal, input));
+        Add(new AblateCommand(terminal, input));
+        Add(new PatchCommand(terminal, input));
         Add(new BenchCommand(terminal, input));
         Add(new ExperimentsCommand(terminal, input));
     }

@@ -91,7 +91,7 @@ internal sealed class HeadsReadCommand : Command
         };
     }
 
-    private static (int Layer, int Head)? ParseHead(string text)
+    internal static (int Layer, int Head)? ParseHead(string text)
     {
         string[] parts = text.Split('.');
         return parts.Length == 2 && int.TryParse(parts[0], NumberStyles.None, CultureInfo.InvariantCulture, out int layer)

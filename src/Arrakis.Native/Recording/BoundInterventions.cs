@@ -10,7 +10,7 @@ internal sealed unsafe class BoundInterventions
 {
     private readonly CacheOrigin _model;
     private readonly Operation[]?[] _operations;
-    private readonly int[][] _readers;
+    private readonly int[][]? _readers;
 
     /// <exception cref="ArrakisException">The plan names what the model does not have.</exception>
     public BoundInterventions(InterventionPlan plan, CacheOrigin model)
@@ -28,19 +28,22 @@ internal sealed unsafe class BoundInterventions
             }
         }
 
-        _readers = [.. Enumerable.Range(0, layers).Select(Readers)];
+        // Sweeps make plans by the thousand, and few have any.
+        if (plan.Interventions.Any(i => i.Reader is not null))
+            _readers = [.. Enumerable.Range(0, layers).Select(Of)];
+        Readers = _readers?.Sum(heads => heads.Length) ?? 0;
 
-        int[] Readers(int layer) => [.. plan.Interventions
+        int[] Of(int layer) => [.. plan.Interventions
             .Where(i => i.Reader is not null && (i.Layer ?? layer) == layer).Select(i => i.Reader!.Value).Distinct().Order()];
     }
 
     public InterventionPlan Plan { get; }
 
     /// <summary>Query heads of a layer that see keys or values of their own, in order.</summary>
-    public ReadOnlySpan<int> ReadersOf(int layer) => _readers[layer];
+    public ReadOnlySpan<int> ReadersOf(int layer) => _readers is null ? [] : _readers[layer];
 
     /// <summary>How many that are in all layers.</summary>
-    public int Readers => _readers.Sum(heads => heads.Length);
+    public int Readers { get; }
 
     /// <summary>Whether anything is done at a hook point.</summary>
     public bool Touches(HookPoint point, int layer) => _operations[Index(point, layer)] is not null;
