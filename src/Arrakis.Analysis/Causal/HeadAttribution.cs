@@ -14,7 +14,8 @@ public readonly record struct AttributedHead(int Layer, int Head, double Direct,
 
 /// <summary>
 /// The attribution of every head by the frozen network beside its measured effect, in the metric's own units: "what moved" beside "what mattered". Where they part,
-/// a head worked through what the frozen network keeps still (a pattern, a scale, a gate), or others made up for its loss.
+/// a head worked through what the frozen network keeps still (a pattern, a scale, a gate), or others made up for its loss. What is attributed is the whole of a head's
+/// output, against zero: a loss measured against its mean or a sample leaves out what the head writes whatever the input.
 /// </summary>
 public sealed class HeadAttribution
 {
