@@ -19,6 +19,7 @@ internal sealed class ArrakisCommand : RootCommand
         Add(new FlowCommand(terminal, input));
         Add(new RoutesCommand(terminal, input));
         Add(new ComposeCommand(terminal, input));
+        Add(new ReportCommand(terminal, input));
         Add(new BenchCommand(terminal, input));
     }
 
