@@ -32,6 +32,10 @@ public sealed record ReadReport(DirectionKind Kind, int Index, int? Layer, strin
     // A direction costs a product with all of a layer's queries, keys and values at up to 16 positions; this is a second or so of it.
     private const double MostWork = 8e9;
     private const int PositionsOfIdentity = 16;
+
+    // Seven numbers of each head of each layer, float32: 2 MB of the page.
+    private const int NumbersOfHead = 7;
+    private const int MostNumbers = 500_000;
     private const int Least = 24;
     private const int MostDimensions = 512;
 
@@ -42,7 +46,8 @@ public sealed record ReadReport(DirectionKind Kind, int Index, int? Layer, strin
         if (options.Dimension is { } asked && (uint)asked >= (uint)c.HiddenSize)
             throw new ArrakisException($"dimension {asked} is not in the residual stream: use 0 to {c.HiddenSize - 1}");
         double each = (double)c.NumHiddenLayers * c.HiddenSize * c.HeadDim * (c.NumAttentionHeads + 2 * c.NumKeyValueHeads) * Math.Min(tokens.Length, PositionsOfIdentity);
-        int room = (int)Math.Clamp(MostWork / each, Least, int.MaxValue);
+        int most = Math.Max(Least, MostNumbers / (NumbersOfHead * c.NumHiddenLayers * c.NumAttentionHeads));
+        int room = (int)Math.Clamp(MostWork / each, Least, most);
 
         (int Layer, int Head)[] writers = Writers(writes);
         int[] ids = [.. tokens.Select(token => token.Id).Distinct()], dimensions = Dimensions(cache, c, options.Dimension);

@@ -23,6 +23,9 @@ const Arrakis = { pictures: [] };
   /** An SVG element. */
   Arrakis.svg = (tag, attributes, ...children) => fill(document.createElementNS(SVG, tag), attributes, children);
 
+  /** What an element holds from now on; nothing where there is nothing. */
+  Arrakis.put = (host, ...children) => host.replaceChildren(...children.flat(Infinity).filter((child) => child !== null && child !== undefined && child !== false));
+
   /** The size that pictures are laid out by: 1rem in pixels. */
   Arrakis.rem = () => parseFloat(getComputedStyle(document.documentElement).fontSize);
 
@@ -52,7 +55,7 @@ const Arrakis = { pictures: [] };
   const tip = () => document.getElementById("tip");
   Arrakis.tip = (event, ...content) => {
     const note = tip(), box = event.currentTarget.getBoundingClientRect?.();
-    note.replaceChildren(...content.flat(Infinity).filter(Boolean));
+    Arrakis.put(note, content);
     note.hidden = false;
     const x = event.clientX ?? (box.left + box.right) / 2, y = event.clientY ?? box.bottom;
     const room = document.documentElement.clientWidth - note.offsetWidth - 8;

@@ -24,7 +24,7 @@ Arrakis.pictures.push((data) => {
   const offer = () => {
     const most = Math.min(200, state.kind.scores.length);
     state.count = Math.min(Math.max(state.count, Math.min(12, most)), most);
-    slider.replaceChildren(Arrakis.slide("Arcs", { min: 1, max: most, step: 1, value: state.count }, (count) => `${count} strongest of ${Arrakis.number(state.kind.pairs)}`, (count) => {
+    Arrakis.put(slider, Arrakis.slide("Arcs", { min: 1, max: most, step: 1, value: state.count }, (count) => `${count} strongest of ${Arrakis.number(state.kind.pairs)}`, (count) => {
       state.count = count;
       update();
     }));
@@ -46,7 +46,7 @@ Arrakis.pictures.push((data) => {
       onpointerenter: (event) => { point(i); Arrakis.tip(event, `${pair(score)}: ${Arrakis.size(score.score)}`); }, onpointerleave: Arrakis.untip, onclick: () => point(i),
     })).reverse();
     const every = Math.ceil((2.1 * size) / column), rows = Math.ceil((1.1 * size) / rise);
-    arcs.replaceChildren(svg("svg", { width: left + heads * column + size, height: high, role: "img", "aria-label": `The ${state.count} strongest pairs through ${names[state.kind.kind]}; the table lists them` },
+    Arrakis.put(arcs, svg("svg", { width: left + heads * column + size, height: high, role: "img", "aria-label": `The ${state.count} strongest pairs through ${names[state.kind.kind]}; the table lists them` },
       svg("g", { class: "axis" },
         Array.from({ length: layers }, (_, l) => l % rows === 0 && svg("text", { x: left - 0.5 * size, y: y(l), "text-anchor": "end", "dominant-baseline": "central" }, `L${l}`)),
         Array.from({ length: heads }, (_, h) => h % every === 0 && svg("text", { x: x(h), y: high - 0.5 * size, "text-anchor": "middle" }, `H${h}`))),
@@ -72,9 +72,9 @@ Arrakis.pictures.push((data) => {
 
   const update = () => {
     const ahead = { q: "asks by", k: "is found by", v: "passes on" }[state.kind.kind];
-    list.replaceChildren(el("h3", {}, `The later head ${ahead} what the earlier one wrote`),
+    Arrakis.put(list, el("h3", {}, `The later head ${ahead} what the earlier one wrote`),
       el("table", { class: "ranks" },
-        el("thead", {}, el("tr", {}, ["pair", "score", "× chance", "of the most"].map((text) => el("th", { scope: "col" }, text)))),
+        el("thead", {}, el("tr", {}, ["pair", "score", "× chance", "of ceiling"].map((text) => el("th", { scope: "col" }, text)))),
         el("tbody", {}, scores().slice(0, 40).map((score, i) => el("tr", { "data-arc": i, onpointerenter: () => point(i) },
           el("th", { scope: "row" }, el("button", { type: "button", class: "link", onfocus: () => point(i), onclick: () => point(i) }, pair(score))),
           el("td", { class: "figure" }, Arrakis.size(score.score)), el("td", { class: "figure" }, score.normalized.toFixed(1)),

@@ -4,7 +4,7 @@
 Arrakis.pictures.push((data) => {
   const { el, svg } = Arrakis;
   const section = document.getElementById("flow"), host = section.querySelector(".picture"), { layers } = data.model;
-  const MOST_COLUMNS = 64, LABELLED = 24, AT_FIRST = 40, LEAST = 1e-4;
+  const MOST_COLUMNS = 64, FEWEST_COLUMNS = 8, LABELLED = 24, AT_FIRST = 28, LEAST = 1e-4;
   const state = { flow: data.flows[0], threshold: 0, most: 1, pick: null };
 
   /** Every part of a flow that can be drawn, the strongest first: heads' edges, and what stays at a token. */
@@ -15,7 +15,9 @@ Arrakis.pictures.push((data) => {
   };
 
   const columnsOf = (flow, parts) => {
-    if (data.tokens.length <= MOST_COLUMNS) return data.tokens.map((_, t) => t);
+    // Nothing flows before its source or after its destination; a few neighbours show where that is.
+    const first = Math.max(0, Math.min(flow.src, flow.dst - FEWEST_COLUMNS + 1));
+    if (flow.dst - first < MOST_COLUMNS) return Array.from({ length: flow.dst - first + 1 }, (_, i) => first + i);
     const kept = new Set([flow.src, flow.dst]);
     for (const { key, query } of parts) {
       if (kept.size + 2 > MOST_COLUMNS) break;
@@ -41,7 +43,7 @@ Arrakis.pictures.push((data) => {
     state.threshold = fromSlider(at) * 0.999;
     state.pick = null;
     const sources = data.flows.map((one) => [one.src, `${Arrakis.short(data.label(one.src), 14)} at ${one.src} (${Arrakis.signed(one.total, 2)})`]);
-    controls.replaceChildren(
+    Arrakis.put(controls, 
       Arrakis.pick("From", sources, flow.src, (src) => Arrakis.choose("source", Number(src))),
       Arrakis.slide("Threshold", { min: 0, max: 100, step: 1, value: at }, (value) => `from ${Arrakis.size(fromSlider(value))} on, ${shown(fromSlider(value) * 0.999).length} of ${state.parts.length} parts`, (value) => {
         state.threshold = fromSlider(value) * 0.999;
@@ -82,10 +84,10 @@ Arrakis.pictures.push((data) => {
 
   const draw = Arrakis.fit(graph, (width) => {
     const size = Arrakis.rem(), { columns, flow } = state, visible = shown();
-    const left = 2.6 * size, right = 0.6 * size, column = Math.max(1.5 * size, Math.min(6 * size, (width - left - right) / columns.length));
+    const cuts = width > 44 * size && layers <= 12, left = 2.6 * size, right = (cuts ? 8 : 0.6) * size, column = Math.max(1.5 * size, Math.min(6 * size, (width - left - right) / columns.length));
     const rise = Math.max(2.4 * size, Math.min(8 * size, (26 * size) / layers)), above = 2.6 * size;
     const at = new Map(columns.map((t, i) => [t, left + (i + 0.5) * column])), y = (b) => above + (layers - b) * rise;
-    const whole = left + columns.length * column + right, high = y(0) + 5.4 * size;
+    const whole = left + columns.length * column + right, level = Arrakis.areLevel(data, columns, column), high = y(0) + (level ? 2.4 : 5.4) * size;
     const seen = new Map();
     const bow = (part) => {
       const same = `${part.layer} ${part.key} ${part.query}`, before = seen.get(same) ?? 0;
@@ -101,6 +103,12 @@ Arrakis.pictures.push((data) => {
     };
     const thick = (value) => Math.max(1, (0.75 * size * Math.abs(value)) / state.most);
     const labelled = visible.filter((part) => part.kind === "head").length <= LABELLED;
+    // A name where none is yet; the strongest come first.
+    const named = [], isFree = ([px, py]) => {
+      if (named.some(([x, y]) => Math.abs(x - px) < 1.7 * size && Math.abs(y - py) < size)) return false;
+      named.push([px, py]);
+      return true;
+    };
     const drawn = visible.filter((part) => at.has(part.key) && at.has(part.query)).map((part, order) => {
       const { d, mid } = curve(part);
       return svg("g", {
@@ -108,7 +116,7 @@ Arrakis.pictures.push((data) => {
         ...Arrakis.press(() => choose(state.pick?.part === part ? null : { part })),
         onpointermove: (event) => Arrakis.tip(event, words(part)), onpointerleave: Arrakis.untip, onfocus: (event) => event.target.matches(":focus-visible") && Arrakis.tip(event, words(part)), onblur: Arrakis.untip,
       }, svg("path", { class: "touch", d }), svg("path", { class: "line", d, "stroke-width": thick(part.flow) }),
-      part.kind === "head" && labelled && svg("text", { x: mid[0], y: mid[1], "text-anchor": "middle", "dominant-baseline": "central" }, `H${part.head}`));
+      part.kind === "head" && labelled && isFree(mid) && svg("text", { x: mid[0], y: mid[1], "text-anchor": "middle", "dominant-baseline": "central" }, `H${part.head}`));
     });
     const dots = columns.map((t) => Array.from({ length: layers + 1 }, (_, b) => {
       const through = flow.through?.[b].tokens[t], is = through !== undefined && Math.abs(through) >= state.threshold;
@@ -122,11 +130,14 @@ Arrakis.pictures.push((data) => {
     const picture = svg("svg", { width: whole, height: high, role: "group", "aria-label": `The flow from position ${flow.src} to the logit at ${flow.dst}, strongest first` },
       svg("g", { class: "axis", "aria-hidden": "true" }, Array.from({ length: layers }, (_, l) => l % rows === 0 && svg("text", { x: left - 0.8 * size, y: (y(l) + y(l + 1)) / 2, "text-anchor": "end", "dominant-baseline": "central" }, `L${l}`)),
         columns.map((t) => svg("line", { class: "stream", x1: at.get(t), x2: at.get(t), y1: y(0), y2: y(layers) })),
-        columns.map((t) => svg("g", { class: t === flow.src || t === flow.dst ? "strong" : "" }, Arrakis.tokenLabel(data, t, at.get(t), y(0) + 0.9 * size, column)))),
+        columns.map((t) => svg("g", { class: t === flow.src || t === flow.dst ? "strong" : "" }, Arrakis.tokenLabel(data, t, at.get(t), y(0) + 0.9 * size, column, level)))),
+      cuts && state.flow.per_layer.map((cut) => svg("text", { class: "end", x: whole - right + 0.75 * size, y: (y(cut.layer) + y(cut.layer + 1)) / 2 - 0.55 * size },
+        [["heads", cut.heads.reduce((sum, carried) => sum + carried, 0)], ["stays", cut.residual]].map(([name, number], i) =>
+          svg("tspan", { x: whole - right + 0.75 * size, dy: i * 1.15 * size }, `${name} ${Arrakis.signed(number)}`)))),
       drawn.slice().reverse(), dots,
       svg("text", { class: "target", x: Math.min(at.get(flow.dst), whole - 0.5 * size), y: above - 1.2 * size, "text-anchor": at.get(flow.dst) > whole - 5 * size ? "end" : "middle" }, `${Arrakis.short(data.logit.text, 14)} ${Arrakis.signed(flow.total, 4)}`));
     Arrakis.lattice(picture, (order) => drawn[order], (order, _, dx, dy) => [order + (dx || -dy)]);
-    graph.replaceChildren(picture);
+    Arrakis.put(graph, picture);
     choose(state.pick);
   });
 

@@ -75,6 +75,6 @@
     const content = !pick || pick.path ? whole(data, state, choose)
       : pick.node ? node(data, state, pick.node, choose)
       : pick.part.kind === "stay" ? stay(data, state, pick.part, choose) : edge(data, state, pick.part, choose);
-    panel.replaceChildren(...content.flat(Infinity).filter(Boolean), ...(pick && !pick.path ? [back] : []));
+    Arrakis.put(panel, content, pick && !pick.path && back);
   };
 }

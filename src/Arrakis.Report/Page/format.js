@@ -25,7 +25,7 @@
 
   /** A token with its white space in sight. */
   Arrakis.shown = (text) => {
-    const seen = text.replace(/ /g, "␣").replace(/\n/g, "⏎").replace(/\r/g, "␍").replace(/\t/g, "⇥");
+    const seen = text.replace(/ /g, "·").replace(/\n/g, "⏎").replace(/\r/g, "␍").replace(/\t/g, "⇥");
     return seen === "" ? "∅" : seen;
   };
 

@@ -48,7 +48,7 @@
       const picture = svg("svg", { class: "map", width: layout.width, height: layout.height, role: "group", "aria-label": label }, Arrakis.mapAxes(layout, layers, heads), nodes,
         end && Array.from({ length: layers }, (_, l) => svg("text", { class: "end", x: x(heads) + 8, y: y(l) + rise / 2, "dominant-baseline": "central" }, end(l))));
       Arrakis.lattice(picture, (h, l) => cells.get(`${l} ${h}`), (h, l, dx, dy) => [h + dx, l + dy]);
-      host.replaceChildren(picture);
+      Arrakis.put(host, picture);
     };
     const again = Arrakis.fit(host, draw);
     return again;
@@ -61,7 +61,7 @@
       const column = Math.max(1.15 * size, Math.min(3.6 * size, width / many)), high = 4.4 * size;
       const most = Math.max(...numbers.map(Math.abs)), least = Math.min(0, ...numbers), top = Math.max(0, ...numbers);
       const scale = most === 0 ? 0 : high / (top - least), zero = 4 + top * scale;
-      const height = 4 + (most === 0 ? 0 : high), labels = 4.2 * size;
+      const height = 4 + (most === 0 ? 0 : high), level = Arrakis.areLevel(data, data.tokens.map((_, t) => t), column), labels = (level ? 1.8 : 4.4) * size;
       const nodes = numbers.map((value, t) => {
         const words = say(t, value), tall = Math.max(value === 0 ? 0 : 1, Math.abs(value) * scale), chosen = isChosen?.(t);
         return svg("g", {
@@ -71,7 +71,7 @@
         },
         svg("rect", { class: "touch", x: t * column, y: 0, width: column, height: height + labels }),
         svg("rect", { class: "fill", x: t * column + column * 0.14, y: value < 0 ? zero : zero - tall, width: column * 0.72, height: tall, rx: 1.5 }),
-        Arrakis.tokenLabel(data, t, t * column + column / 2, height + 0.5 * size, column));
+        Arrakis.tokenLabel(data, t, t * column + column / 2, height + 0.5 * size, column, level));
       });
       const picture = svg("svg", { class: "bars", width: many * column, height: height + labels, role: "group", "aria-label": label },
         svg("line", { class: "zero", x1: 0, x2: many * column, y1: zero, y2: zero }), nodes);
@@ -79,19 +79,24 @@
         if (!nodes.some((node) => node.getAttribute("tabindex") === "0")) nodes[0].setAttribute("tabindex", 0);
         Arrakis.lattice(picture, (t) => nodes[t], (t, _, dx) => [t + dx]);
       }
-      host.replaceChildren(picture);
+      Arrakis.put(host, picture);
+      const chosen = isChosen ? numbers.findIndex((_, t) => isChosen(t)) : -1;
+      if (chosen >= 0) host.scrollLeft = (chosen + 0.5) * column - width / 2;
     };
     return Arrakis.fit(host, draw);
   };
 
-  /** A token's name under its column: level where there is room, upright where there is not. */
-  Arrakis.tokenLabel = (data, position, x, y, column) => {
-    const size = rem(), fits = Math.max(2, Math.floor(column / (0.52 * size)));
-    const whole = [...Arrakis.shown(data.label(position))].length;
-    const level = whole <= fits;
+  const fits = (column) => Math.floor(column / (0.52 * rem()));
+
+  /** Whether the names of all these tokens have room under columns of this width. */
+  Arrakis.areLevel = (data, positions, column) => positions.every((t) => [...Arrakis.shown(data.label(t))].length <= fits(column));
+
+  /** A token's name under its column, level or upright. */
+  Arrakis.tokenLabel = (data, position, x, y, column, level) => {
+    const size = rem();
     return svg("text", level
       ? { class: "token", x, y: y + 0.5 * size, "text-anchor": "middle" }
-      : { class: "token", transform: `translate(${x} ${y}) rotate(90)`, "dominant-baseline": "central" }, Arrakis.short(data.label(position), level ? fits : 8));
+      : { class: "token", transform: `translate(${x} ${y}) rotate(90)`, "dominant-baseline": "central" }, Arrakis.short(data.label(position), level ? fits(column) : 8));
   };
 
   /** A few named numbers as bars that share a scale. */

@@ -32,7 +32,7 @@ Arrakis.pictures.push((data) => {
 
   const point = (query, key) => {
     Object.assign(state, { query, key: Math.min(key ?? strongest(query)[0], query) });
-    readout.replaceChildren("At ", saw(state.query), el("span", { class: "quiet" }, ` ${state.query} `), "it looks at ", saw(state.key), el("span", { class: "quiet" }, ` ${state.key} `), "with ",
+    Arrakis.put(readout, "At ", saw(state.query), el("span", { class: "quiet" }, ` ${state.query} `), "it looks at ", saw(state.key), el("span", { class: "quiet" }, ` ${state.key} `), "with ",
       el("b", { class: "figure", id: "big-value" }, look(state.query, state.key).toFixed(4)));
     square.querySelectorAll(".here").forEach((node) => node.classList.remove("here"));
     square.querySelectorAll(`[data-query="${state.query}"], [data-key="${state.key}"]`).forEach((node) => node.classList.add("here"));
@@ -42,7 +42,7 @@ Arrakis.pictures.push((data) => {
   };
 
   const drawSquare = () => {
-    const size = Arrakis.rem(), room = Math.min(innerWidth - 4 * size, Math.max(18 * size, innerHeight - 15 * size), 52 * size), margin = Math.min(6.5 * size, 0.24 * room);
+    const size = Arrakis.rem(), room = Math.min(innerWidth - 5.5 * size, Math.max(18 * size, innerHeight - 15 * size), 52 * size), margin = Math.min(6.5 * size, 0.24 * room);
     const unit = square.unit = Math.max(3, Math.floor((room - margin) / tokens)), whole = unit * tokens, every = Math.ceil((0.95 * size) / unit);
     const dense = Math.min(4, Math.ceil(devicePixelRatio)), canvas = el("canvas", { width: whole * dense, height: whole * dense, style: `width:${whole}px;height:${whole}px` });
     const ink = canvas.getContext("2d"), ramp = Arrakis.ramp();
@@ -73,12 +73,12 @@ Arrakis.pictures.push((data) => {
       },
     }, names("query"), names("key"), svg("rect", { class: "spot", width: unit, height: unit }));
     canvas.style.left = canvas.style.top = `${margin}px`;
-    square.replaceChildren(canvas, over);
+    Arrakis.put(square, canvas, over);
   };
 
   // Lines from the token that looks, thick by how much.
   const join = () => {
-    const size = Arrakis.rem(), high = Math.max(0.9 * size, Math.min(1.5 * size, (34 * size) / tokens)), wide = 17 * size, left = 6.2 * size, right = wide - left;
+    const size = Arrakis.rem(), high = Math.max(0.7 * size, Math.min(1.6 * size, (innerHeight - 15 * size) / tokens)), wide = 17 * size, left = 6.2 * size, right = wide - left;
     const every = Math.ceil((0.95 * size) / high), y = (t) => (t + 0.5) * high + 1.6 * size;
     const line = (t, s, faint) => {
       const weight = look(t, s);
@@ -89,14 +89,14 @@ Arrakis.pictures.push((data) => {
     }, svg("rect", { class: "touch", x: name === "query" ? 0 : right, y: y(t) - high / 2, width: left, height: high }),
     svg("text", { class: "token", x, y: y(t), "text-anchor": anchor, "dominant-baseline": "central", opacity: name === "key" ? Math.max(0.35, Math.min(1, 0.35 + look(state.query, t))) : 1 }, Arrakis.short(token.text, 9))));
     const all = tokens <= 96 ? data.tokens.map((_, t) => strongest(t).slice(0, 1).map((s) => line(t, s, true))) : [];
-    links.replaceChildren(svg("svg", { width: wide, height: tokens * high + 2 * size, role: "img", "aria-label": "Links from the token that looks to those it looks at" },
+    Arrakis.put(links, svg("svg", { width: wide, height: tokens * high + 2 * size, role: "img", "aria-label": "Links from the token that looks to those it looks at" },
       svg("text", { class: "quiet", x: left - 0.4 * size, y: 0.8 * size, "text-anchor": "end" }, "looks"), svg("text", { class: "quiet", x: right + 0.4 * size, y: 0.8 * size }, "is looked at"),
       all, Array.from({ length: state.query + 1 }, (_, s) => line(state.query, s, false)), side("query", left - 0.4 * size, "end"), side("key", right + 0.4 * size, "start")));
   };
 
   const draw = () => {
     const write = data.writes.layers[state.layer], isWriter = write.selected.includes(state.head);
-    title.replaceChildren(Arrakis.head(state.layer, state.head), el("small", {}, ` head ${state.head} of layer ${state.layer}${isWriter ? ", a write head" : ""}`));
+    Arrakis.put(title, Arrakis.head(state.layer, state.head), el("small", {}, ` head ${state.head} of layer ${state.layer}${isWriter ? ", a write head" : ""}`));
     drawSquare();
     point(state.query);
   };

@@ -48,10 +48,10 @@ Arrakis.pictures.push((data) => {
     const what = { head: "what ", embedding: "", unembedding: "what speaks for ", dimension: "dimension " }[read().kind];
     const tail = read().kind === "head" ? " writes" : "";
     if (!layer) {
-      panel.replaceChildren(el("h3", {}, Arrakis.head(state.layer, h)), el("p", {}, `It does not stand above ${name(read())}, and can read nothing of it.`));
+      Arrakis.put(panel, el("h3", {}, Arrakis.head(state.layer, h)), el("p", {}, `It does not stand above ${name(read())}, and can read nothing of it.`));
       return;
     }
-    panel.replaceChildren(
+    Arrakis.put(panel, 
       el("h3", {}, Arrakis.head(state.layer, h), el("span", { class: "quiet" }, ` of ${what}${name(read())}${tail}`)),
       el("h4", {}, "How strongly it could read it"),
       Arrakis.fewBars([["q", layer.q[h]], ["k", layer.k[h]], ["v", layer.v[h]]]),
@@ -74,14 +74,14 @@ Arrakis.pictures.push((data) => {
 
   const update = () => {
     most = Math.max(1e-30, ...read().layers.flatMap((layer) => [...layer[state.measure]].map(Math.abs)));
-    key.replaceChildren(Arrakis.key(isSigned(), isSigned() ? say(-most) : "0", say(most)));
+    Arrakis.put(key, Arrakis.key(isSigned(), isSigned() ? say(-most) : "0", say(most)));
     draw();
     show();
   };
   const choose = (at) => { state.at = at; strongest(); update(); };
   const offer = () => {
     const some = data.reads.map((r, at) => [at, r]).filter(([, r]) => r.kind === read().kind);
-    which.replaceChildren(Arrakis.pick("Which", some.map(([at, r]) => [at, name(r)]), state.at, (at) => choose(Number(at))));
+    Arrakis.put(which, Arrakis.pick("Which", some.map(([at, r]) => [at, name(r)]), state.at, (at) => choose(Number(at))));
   };
   kindHost.append(Arrakis.choice("Of", kinds, read().kind, (kind) => { choose(data.reads.findIndex((r) => r.kind === kind)); offer(); }));
   offer();

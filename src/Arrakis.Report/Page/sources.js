@@ -29,7 +29,7 @@ Arrakis.pictures.push((data) => {
 
   Arrakis.onChoose("source", (t) => {
     const flow = data.flows[traced.get(t)];
-    here.replaceChildren(name(t), el("span", { class: "quiet" }, ` ${t} `), "contributes ", el("b", { class: "figure", id: "source-here" }, Arrakis.signed(flows[t], 4)),
+    Arrakis.put(here, name(t), el("span", { class: "quiet" }, ` ${t} `), "contributes ", el("b", { class: "figure", id: "source-here" }, Arrakis.signed(flows[t], 4)),
       flow ? "" : flows[t] === 0 ? ": nothing to trace." : "; its way is not in this report.");
     draw();
   });

@@ -56,7 +56,7 @@ Arrakis.pictures.push((data) => {
 
   const show = () => {
     const { layer, head } = state, write = writes[layer].heads[head], isWriter = writes[layer].selected.includes(head);
-    panel.replaceChildren(
+    Arrakis.put(panel, 
       el("h3", {}, Arrakis.head(layer, head), el("span", { class: "quiet" }, isWriter ? " a write head of its layer" : "")),
       el("dl", { class: "facts" },
         el("dt", {}, "write norm, mean"), el("dd", { class: "figure", id: "write-strength" }, Arrakis.size(write.strength)),
@@ -73,10 +73,10 @@ Arrakis.pictures.push((data) => {
     const all = Array.from({ length: layers }, (_, l) => Array.from({ length: heads }, (_, h) => Math.abs(value(l, h)))).flat();
     most = Math.max(...all, 1e-30);
     const position = Arrakis.chosen.position;
-    over.replaceChildren(state.measure === "logit"
+    Arrakis.put(over, state.measure === "logit"
       ? el("p", { class: "quiet" }, `for ${Arrakis.shown(data.logit.text)} after position ${last}`)
       : Arrakis.choice("Over", [["mean", "all tokens"], ["token", `${Arrakis.short(data.label(position), 10)} (${position})`]], state.over, (chosen) => { state.over = chosen; update(); }));
-    key.replaceChildren(Arrakis.key(isSigned(), isSigned() ? say(-most) : "0", say(most)));
+    Arrakis.put(key, Arrakis.key(isSigned(), isSigned() ? say(-most) : "0", say(most)));
     draw();
     show();
   };
