@@ -8,7 +8,7 @@ Arrakis.pictures.push((data) => {
   const state = { layer: 0, head: 0, query: tokens - 1, key: 0 };
   const saw = (position) => el("span", { class: "token" }, Arrakis.shown(data.label(position)));
 
-  const title = el("h2", { id: "big-title", tabindex: -1 }), readout = el("p", { class: "readout", "aria-live": "polite" });
+  const title = el("h2", { id: "big-title" }), readout = el("p", { class: "readout", "aria-live": "polite" });
   const square = el("div", { class: "large" }), links = el("div", { class: "links" });
   const step = (layer, head) => {
     if (layer < 0 || head < 0 || layer >= layers || head >= heads || !data.pattern(layer, head)) return;
