@@ -14,6 +14,9 @@ internal sealed class Shown : IAsyncDisposable
 
     private Shown(IPage page) => Page = page;
 
+    /// <summary>A prompt that repeats, for the induction circuit.</summary>
+    public static int[] Repeating { get; } = [0, 23, 26, 25, 19, 10, 20, 29, 18, 23, 26, 25, 19, 10, 20, 29];
+
     public IPage Page { get; }
 
     /// <summary>The document of <c>--data</c>, as it was written to disk.</summary>

@@ -42,7 +42,7 @@ Arrakis.pictures.push((data) => {
     }, canvas, el("span", {}, `H${head}`));
   };
 
-  const grid = el("div", { class: "squares", style: `--heads:${heads}`, role: "group", "aria-label": "Attention of every head" },
+  const grid = el("div", { class: `squares${heads > 12 ? " dense" : ""}`, style: `--heads:${heads}`, role: "group", "aria-label": "Attention of every head" },
     Array.from({ length: layers }, (_, layer) => el("div", { class: "layer" },
       el("span", { class: "name" }, el("span", {}, "Layer "), layer), el("div", { class: "row" }, Array.from({ length: heads }, (_, head) => square(layer, head))))));
   const buttons = new Map([...grid.querySelectorAll("button")].map((button) => [`${button.dataset.x} ${button.dataset.y}`, button]));

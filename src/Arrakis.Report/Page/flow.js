@@ -11,7 +11,8 @@ Arrakis.pictures.push((data) => {
   const partsOf = (flow) => {
     const parts = flow.edges.map((edge) => ({ ...edge, kind: "head" }));
     flow.stays?.forEach(({ tokens }, layer) => tokens.forEach((stay, t) => { if (stay !== 0) parts.push({ kind: "stay", layer, query: t, key: t, flow: stay }); }));
-    return parts.sort((a, b) => Math.abs(b.flow) - Math.abs(a.flow));
+    parts.sort((a, b) => Math.abs(b.flow) - Math.abs(a.flow)).forEach((part, at) => { part.at = at; });
+    return parts;
   };
 
   const columnsOf = (flow, parts) => {
@@ -112,7 +113,7 @@ Arrakis.pictures.push((data) => {
     const drawn = visible.filter((part) => at.has(part.key) && at.has(part.query)).map((part, order) => {
       const { d, mid } = curve(part);
       return svg("g", {
-        class: `part ${part.kind}${part.flow < 0 ? " less" : ""}`, "data-part": state.parts.indexOf(part), "data-x": order, "data-y": 0, role: "button", tabindex: order === 0 ? 0 : -1, "aria-label": words(part),
+        class: `part ${part.kind}${part.flow < 0 ? " less" : ""}`, "data-part": part.at, "data-x": order, "data-y": 0, role: "button", tabindex: order === 0 ? 0 : -1, "aria-label": words(part),
         ...Arrakis.press(() => choose(state.pick?.part === part ? null : { part })),
         onpointermove: (event) => Arrakis.tip(event, words(part)), onpointerleave: Arrakis.untip, onfocus: (event) => event.target.matches(":focus-visible") && Arrakis.tip(event, words(part)), onblur: Arrakis.untip,
       }, svg("path", { class: "touch", d }), svg("path", { class: "line", d, "stroke-width": thick(part.flow) }),

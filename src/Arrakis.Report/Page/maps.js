@@ -27,31 +27,43 @@
    * shade(l, h): a colour, or null where there is nothing; ring(l, h): whether it is marked; say(l, h): its words; end(l): a word at the row's end.
    */
   Arrakis.map = (host, { layers, heads, label, shade, ring, say, end, choose, isChosen }) => {
-    const draw = (width) => {
+    const cells = [], ends = [];
+    const each = (act) => { for (let l = 0; l < layers; l++) for (let h = 0; h < heads; h++) act(l, h, cells[l][h]); };
+    const note = (event) => Arrakis.tip(event, event.currentTarget.getAttribute("aria-label"));
+
+    const build = (width) => {
       const layout = Arrakis.mapLayout(width, layers, heads), { x, y, cell, rise } = layout;
-      const gap = cell > 14 ? 2 : 1, cells = new Map();
-      const place = (l, h) => {
-        const colour = shade(l, h), words = say(l, h), chosen = isChosen(l, h);
-        const node = svg("g", {
-          class: `cell${chosen ? " chosen" : ""}${colour ? "" : " empty"}`, role: "button", tabindex: chosen ? 0 : -1, "aria-label": words, "aria-pressed": String(chosen),
-          "data-x": h, "data-y": l,
-          ...Arrakis.press(() => { choose(l, h); again(); cells.get(`${l} ${h}`)?.focus({ preventScroll: true }); }),
-          onpointermove: (event) => Arrakis.tip(event, words), onpointerleave: Arrakis.untip, onfocus: (event) => event.target.matches(":focus-visible") && Arrakis.tip(event, words), onblur: Arrakis.untip,
-        },
-        svg("rect", { x: x(h) + gap / 2, y: y(l) + gap / 2, width: cell - gap, height: rise - gap, rx: Math.min(4, cell / 6), style: colour ? `fill:${colour}` : null }),
-        ring(l, h) && svg("circle", { class: "ring", cx: x(h) + cell / 2, cy: y(l) + rise / 2, r: Math.min(cell, rise) * 0.24 }));
-        cells.set(`${l} ${h}`, node);
-        return node;
-      };
-      const nodes = Array.from({ length: layers }, (_, l) => Array.from({ length: heads }, (_, h) => place(l, h)));
-      if (![...cells.values()].some((node) => node.getAttribute("tabindex") === "0")) cells.get("0 0").setAttribute("tabindex", 0);
-      const picture = svg("svg", { class: "map", width: layout.width, height: layout.height, role: "group", "aria-label": label }, Arrakis.mapAxes(layout, layers, heads), nodes,
-        end && Array.from({ length: layers }, (_, l) => svg("text", { class: "end", x: x(heads) + 8, y: y(l) + rise / 2, "dominant-baseline": "central" }, end(l))));
-      Arrakis.lattice(picture, (h, l) => cells.get(`${l} ${h}`), (h, l, dx, dy) => [h + dx, l + dy]);
+      const gap = cell > 14 ? 2 : 1, round = (kind, l, h) => svg("circle", { class: kind, cx: x(h) + cell / 2, cy: y(l) + rise / 2, r: Math.min(cell, rise) * 0.24 });
+      for (let l = 0; l < layers; l++) {
+        ends[l] = svg("text", { class: "end", x: x(heads) + 8, y: y(l) + rise / 2, "dominant-baseline": "central" });
+        cells[l] = Array.from({ length: heads }, (_, h) => svg("g", {
+          role: "button", "data-x": h, "data-y": l, ...Arrakis.press(() => { choose(l, h); paint(); }),
+          onpointermove: note, onpointerleave: Arrakis.untip, onfocus: (event) => event.target.matches(":focus-visible") && note(event), onblur: Arrakis.untip,
+        }, svg("rect", { x: x(h) + gap / 2, y: y(l) + gap / 2, width: cell - gap, height: rise - gap, rx: Math.min(4, cell / 6) }), round("halo", l, h), round("ring", l, h)));
+      }
+      const picture = svg("svg", { class: "map", width: layout.width, height: layout.height, role: "group", "aria-label": label }, Arrakis.mapAxes(layout, layers, heads), cells, ends);
+      Arrakis.lattice(picture, (h, l) => cells[l]?.[h], (h, l, dx, dy) => [h + dx, l + dy]);
       Arrakis.put(host, picture);
+      paint();
     };
-    const again = Arrakis.fit(host, draw);
-    return again;
+
+    const paint = () => {
+      if (cells.length === 0) return;
+      let focusable = false;
+      each((l, h, node) => {
+        const colour = shade(l, h), chosen = isChosen(l, h);
+        node.setAttribute("class", `cell${chosen ? " chosen" : ""}${colour ? "" : " empty"}${ring(l, h) ? " marked" : ""}`);
+        node.setAttribute("aria-label", say(l, h));
+        node.setAttribute("aria-pressed", String(chosen));
+        node.setAttribute("tabindex", chosen ? 0 : -1);
+        node.firstChild.style.fill = colour ?? "";
+        focusable ||= chosen;
+      });
+      if (!focusable) cells[0][0].setAttribute("tabindex", 0);
+      ends.forEach((text, l) => { text.textContent = end?.(l) ?? ""; });
+    };
+    Arrakis.fit(host, build);
+    return paint;
   };
 
   /** Bars beside one another, one a token, up for and down against. Draws into a host. */

@@ -40,6 +40,9 @@
     for (const picture of Arrakis.pictures) picture(data);
     Arrakis.choose("position", data.logit.position);
     Arrakis.choose("source", data.flows[0].src);
+    // Pictures are drawn once they have a width; then the place that was asked for stays where it is.
+    await new Promise((drawn) => requestAnimationFrame(() => requestAnimationFrame(drawn)));
+    document.getElementById(location.hash.slice(1))?.scrollIntoView({ behavior: "instant" });
     document.documentElement.dataset.ready = "yes";
   };
 
