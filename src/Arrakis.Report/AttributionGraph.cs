@@ -127,7 +127,11 @@ public static class AttributionGraph
     /// <summary>Nodes and links of one flow.</summary>
     private sealed class Graph(HeadReport report, FlowReport flow)
     {
+        // What stays at a token is a difference of sums: where it should be nothing, this much of the largest part may be left of rounding.
+        private const double Rounding = 1e-6;
+
         private readonly Dictionary<string, Node> _nodes = [];
+        private readonly double _least = Rounding * flow.Edges.Select(edge => Math.Abs(edge.Flow)).Append(Math.Abs(flow.Trace.Total)).Max();
 
         public IEnumerable<Node> Nodes => _nodes.Values;
 
@@ -173,7 +177,7 @@ public static class AttributionGraph
 
         private void Join(Node from, Node to, double weight)
         {
-            if (weight == 0)
+            if (Math.Abs(weight) <= _least)
                 return;
             Links.Add(new Link(from.Id, to.Id, weight));
             to.Flow += weight;

@@ -16,7 +16,7 @@
   Arrakis.signed = (value, decimals = 3) => digits(value, "+", decimals);
 
   /** A part of a whole. */
-  Arrakis.percent = (value, decimals = 1) => `${(100 * value).toFixed(decimals)} %`;
+  Arrakis.percent = (value, decimals = 1) => `${(100 * value).toFixed(decimals).replace("-", "−")} %`;
 
   /** How far an identity is off. */
   Arrakis.off = (value) => (value === 0 ? "0" : value.toExponential(1));
