@@ -72,14 +72,18 @@ Arrakis.pictures.push((data) => {
     return step.from === part.key && step.to === part.query && (part.kind === "head" ? step.head === part.head : step.head === null);
   };
 
-  const choose = (pick) => {
-    state.pick = pick;
+  const light = () => {
+    const { pick } = state;
     graph.querySelectorAll("[data-part]").forEach((node) => {
       const part = state.parts[Number(node.dataset.part)];
       node.classList.toggle("dim", Boolean(pick) && !lit(part));
       node.classList.toggle("here", Boolean(pick) && lit(part));
       node.setAttribute("aria-pressed", String(Boolean(pick?.part === part)));
     });
+  };
+  const choose = (pick) => {
+    state.pick = pick;
+    light();
     Arrakis.flowPanel(data, state, panel, choose);
   };
 
@@ -139,7 +143,7 @@ Arrakis.pictures.push((data) => {
       svg("text", { class: "target", x: Math.min(at.get(flow.dst), whole - 0.5 * size), y: above - 1.2 * size, "text-anchor": at.get(flow.dst) > whole - 5 * size ? "end" : "middle" }, `${Arrakis.short(data.logit.text, 14)} ${Arrakis.signed(flow.total, 4)}`));
     Arrakis.lattice(picture, (order) => drawn[order], (order, _, dx, dy) => [order + (dx || -dy)]);
     Arrakis.put(graph, picture);
-    choose(state.pick);
+    light();
   });
 
   Arrakis.onChoose("source", (src) => {

@@ -43,7 +43,7 @@ Arrakis.pictures.push((data) => {
 
   const drawSquare = () => {
     const size = Arrakis.rem(), room = Math.min(innerWidth - 5.5 * size, Math.max(18 * size, innerHeight - 15 * size), 52 * size), margin = Math.min(6.5 * size, 0.24 * room);
-    const unit = square.unit = Math.max(3, Math.floor((room - margin) / tokens)), whole = unit * tokens, every = Math.ceil((0.95 * size) / unit);
+    const unit = square.unit = Math.max(3, Math.floor((room - margin) / tokens)), whole = unit * tokens, every = Math.ceil((0.95 * size) / unit), below = 0.6 * size;
     const dense = Math.min(4, Math.ceil(devicePixelRatio)), canvas = el("canvas", { width: whole * dense, height: whole * dense, style: `width:${whole}px;height:${whole}px` });
     const ink = canvas.getContext("2d"), ramp = Arrakis.ramp();
     ink.scale(dense, dense);
@@ -59,7 +59,7 @@ Arrakis.pictures.push((data) => {
       ? { class: "token", "data-query": i, x: -0.4 * size, y: (i + 0.5) * unit, "text-anchor": "end", "dominant-baseline": "central" }
       : { class: "token", "data-key": i, transform: `translate(${(i + 0.5) * unit} ${-0.4 * size}) rotate(-90)`, "dominant-baseline": "central" }, Arrakis.short(token.text, 9)));
     const over = svg("svg", {
-      class: "over", width: whole + margin, height: whole + margin, viewBox: `${-margin} ${-margin} ${whole + margin} ${whole + margin}`, tabindex: 0, role: "application",
+      class: "over", width: whole + margin, height: whole + margin + below, viewBox: `${-margin} ${-margin} ${whole + margin} ${whole + margin + below}`, tabindex: 0, role: "application",
       "aria-label": "The square: arrow keys move over it",
       onpointermove: (event) => {
         const box = over.getBoundingClientRect(), s = Math.floor((event.clientX - box.left - margin) / unit), t = Math.floor((event.clientY - box.top - margin) / unit);
