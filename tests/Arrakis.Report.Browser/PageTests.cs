@@ -8,7 +8,6 @@ public sealed class PageTests(Chromium chromium) : IClassFixture<Chromium>
     // Half of the last of four decimals, and of three.
     private const double Four = 0.5e-4, Three = 0.5e-3;
 
-    
     private static readonly int[] s_mixed = [1, 5, 40, 17, 96, 3, 5, 40, 60, 2, 33, 5];
 
     [Fact]
