@@ -13,7 +13,6 @@ public sealed class ScreenshotTests(Chromium chromium) : IClassFixture<Chromium>
     private const int Least = 4_000, Most = 120_000;
 
     [Theory]
-    [InlineData("predictions-light", "#tokens", 1200, 620, false)]
     [InlineData("attention-light", "#attention", 1200, 700, false)]
     [InlineData("writes-dark", "#writes", 1200, 640, true)]
     [InlineData("flow-light", "#flow", 1200, 800, false)]

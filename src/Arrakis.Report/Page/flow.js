@@ -44,7 +44,7 @@ Arrakis.pictures.push((data) => {
     state.threshold = fromSlider(at) * 0.999;
     state.pick = null;
     const sources = data.flows.map((one) => [one.src, `${Arrakis.short(data.label(one.src), 14)} at ${one.src} (${Arrakis.signed(one.total, 2)})`]);
-    Arrakis.put(controls, 
+    Arrakis.put(controls,
       Arrakis.pick("From", sources, flow.src, (src) => Arrakis.choose("source", Number(src))),
       Arrakis.slide("Threshold", { min: 0, max: 100, step: 1, value: at }, (value) => `from ${Arrakis.size(fromSlider(value))} on, ${shown(fromSlider(value) * 0.999).length} of ${state.parts.length} parts`, (value) => {
         state.threshold = fromSlider(value) * 0.999;

@@ -51,7 +51,7 @@ Arrakis.pictures.push((data) => {
       Arrakis.put(panel, el("h3", {}, Arrakis.head(state.layer, h)), el("p", {}, `It does not stand above ${name(read())}, and can read nothing of it.`));
       return;
     }
-    Arrakis.put(panel, 
+    Arrakis.put(panel,
       el("h3", {}, Arrakis.head(state.layer, h), el("span", { class: "quiet" }, ` of ${what}${name(read())}${tail}`)),
       el("h4", {}, "How strongly it could read it"),
       Arrakis.fewBars([["q", layer.q[h]], ["k", layer.k[h]], ["v", layer.v[h]]]),

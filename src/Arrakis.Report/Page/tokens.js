@@ -32,7 +32,7 @@ Arrakis.pictures.push((data) => {
     });
     const token = data.tokens[t], { next } = token;
     const listed = token.top.some((candidate) => candidate.id === next?.id);
-    Arrakis.put(panel, 
+    Arrakis.put(panel,
       el("h3", {}, "After ", el("span", { class: "token" }, shown(token.text)), el("span", { class: "quiet" }, ` at ${t}`)),
       el("table", { class: "candidates-table" },
         el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "token"), el("th", { scope: "col", colspan: 2 }, "probability"), el("th", { scope: "col" }, "logit"), el("th", {}))),

@@ -56,7 +56,7 @@ Arrakis.pictures.push((data) => {
 
   const show = () => {
     const { layer, head } = state, write = writes[layer].heads[head], isWriter = writes[layer].selected.includes(head);
-    Arrakis.put(panel, 
+    Arrakis.put(panel,
       el("h3", {}, Arrakis.head(layer, head), el("span", { class: "quiet" }, isWriter ? " a write head of its layer" : "")),
       el("dl", { class: "facts" },
         el("dt", {}, "write norm, mean"), el("dd", { class: "figure", id: "write-strength" }, Arrakis.size(write.strength)),
