@@ -22,6 +22,7 @@ internal sealed class ArrakisCommand : RootCommand
         Add(new ComposeCommand(terminal, input));
         Add(new AblateCommand(terminal, input));
         Add(new PatchCommand(terminal, input));
+        Add(new ReportCommand(terminal, input));
         Add(new BenchCommand(terminal, input));
         Add(new ExperimentsCommand(terminal, input));
     }
