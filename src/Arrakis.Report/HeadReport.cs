@@ -96,7 +96,7 @@ public sealed class HeadReport
         {
             Model = model.Name,
             Config = c,
-            Prompt = string.Join(options.Label is null ? " " : "", tokens.Select(token => token.Text)),
+            Prompt = options.Prompt ?? string.Join(options.Label is null ? " " : "", tokens.Select(token => token.Text)),
             Tokens = tokens,
             Patterns = patterns,
             PatternError = error,

@@ -38,6 +38,9 @@ public sealed record ReportOptions
     /// <summary>What a token's id reads as; null for the id itself.</summary>
     public Func<int, string>? Label { get; init; }
 
+    /// <summary>The input as text; null to put the labels one after the other.</summary>
+    public string? Prompt { get; init; }
+
     /// <summary>Threads and kernels.</summary>
     public AnalysisOptions Compute { get; init; } = new();
 }

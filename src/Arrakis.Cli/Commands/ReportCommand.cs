@@ -69,8 +69,11 @@ internal sealed class ReportCommand : Command
     private ReportOptions Wanted(ParseResult call, int[] ids)
     {
         Selection selection = _selection.Of(call);
+        Tokens tokens = _input.Tokens(call);
         return new ReportOptions
         {
+            Label = tokens.Tokenizer is null ? null : id => tokens[id] ?? Figures.Invariant($"{id}"),
+            Prompt = tokens.Tokenizer?.Decode(ids),
             Destination = call.GetValue(_destination)?.In(ids, "--dst"),
             Source = call.GetValue(_source)?.In(ids, "--src"),
             Token = call.GetValue(_token),
