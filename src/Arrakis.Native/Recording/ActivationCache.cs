@@ -21,6 +21,7 @@ public sealed class ActivationCache
     private readonly Dictionary<int, float[]> _results = [];
     private int[] _ids = [];
     private bool _filled;
+    private bool _closed;
 
     /// <summary>An empty cache for what a plan keeps.</summary>
     internal ActivationCache(LlamaConfig config, IReadOnlyList<(HookPoint Point, int Layer)> points, Func<HookPoint, int, int> slotOf, int slots)
@@ -77,6 +78,7 @@ public sealed class ActivationCache
     /// <param name="layer">Its layer; ignored where it has none.</param>
     /// <exception cref="ArrakisException">It is not recorded; the message says which recording has it.</exception>
     /// <exception cref="InvalidOperationException">No pass has run yet.</exception>
+    /// <exception cref="ObjectDisposedException">The session was disposed.</exception>
     public ReadOnlyTensorSpan<float> this[HookPoint point, int layer = 0]
     {
         get
@@ -102,8 +104,7 @@ public sealed class ActivationCache
     /// <inheritdoc cref="this[HookPoint, int]"/>
     public ReadOnlySpan<float> Flat(HookPoint point, int layer = 0)
     {
-        if (!_filled)
-            throw new InvalidOperationException("nothing is recorded yet: run a forward pass first");
+        CheckFilled();
         if (_slots.TryGetValue(Key(point, layer), out int slot))
             return _values[slot].Span;
         if (point == HookPoint.Result && ResultSource is not null && _slots.TryGetValue((HookPoint.Z, layer), out int z))
@@ -123,8 +124,7 @@ public sealed class ActivationCache
     /// <exception cref="ArrakisException">It cannot be written; nothing is left behind.</exception>
     public void Save(string path)
     {
-        if (!_filled)
-            throw new InvalidOperationException("nothing is recorded yet: run a forward pass first");
+        CheckFilled();
         var writer = new SafetensorsWriter
         {
             Metadata =
@@ -182,6 +182,20 @@ public sealed class ActivationCache
 
     /// <summary>Forgets the last pass: its memory is being written to, or was given back.</summary>
     internal void Clear() => (Tokens, Past, _filled) = (0, 0, false);
+
+    /// <summary>Forgets the last pass for good: the session was disposed.</summary>
+    internal void Close()
+    {
+        Clear();
+        _closed = true;
+    }
+
+    private void CheckFilled()
+    {
+        ObjectDisposedException.ThrowIf(_closed, this);
+        if (!_filled)
+            throw new InvalidOperationException("nothing is recorded yet: run a forward pass first");
+    }
 
     private static (HookPoint Point, int Layer) Key(HookPoint point, int layer) => (point, point.IsPerLayer() ? layer : 0);
 
