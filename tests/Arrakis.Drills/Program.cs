@@ -33,7 +33,11 @@ static int Fuzz(FuzzOptions options)
     Directory.CreateDirectory(options.Found);
     int worst = 0;
     foreach (Reader reader in Readers.All.Where(reader => options.Reader is null || reader.Name == options.Reader))
-        worst = Math.Max(worst, Instrumented.Run(["fuzz-instrumented", .. (options with { Reader = reader.Name, Corpus = options.CorpusOf(reader.Name) }).Arguments()], options.Found));
+    {
+        FuzzOptions one = options with { Reader = reader.Name, Corpus = options.CorpusOf(reader.Name) };
+        worst = Math.Max(worst, Instrumented.Run(["fuzz-instrumented", .. one.Arguments()], options.Found, TimeSpan.FromSeconds(options.Seconds)));
+    }
+
     return worst;
 }
 

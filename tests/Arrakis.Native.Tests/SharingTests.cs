@@ -123,7 +123,7 @@ public sealed class SharingTests
     }
 
     [Fact]
-    public unsafe void A_pass_cancelled_at_any_layer_leaves_the_sequence_where_it_was_and_the_arenas_in_the_pool()
+    public unsafe void A_pass_cancelled_in_any_layer_leaves_the_sequence_where_it_was_and_the_arenas_in_the_pool()
     {
         using LlamaModel model = LlamaModel.CreateRandom(s_config, 1);
         HashSet<Arena> pooled = Pooled(model, returned: true);
@@ -136,9 +136,9 @@ public sealed class SharingTests
 
         using (LlamaSession session = model.CreateSession(RecordingPlan.Heads, Engine.Options()))
         {
-            for (int layer = 0; layer < s_config.NumHiddenLayers; layer++)
+            for (int layer = 0; layer < s_config.NumHiddenLayers - 1; layer++)
             {
-                Assert.True(CancelAt(session, layer), $"no pass was cancelled at layer {layer}");
+                Assert.True(CancelIn(session, layer), $"no pass was cancelled in layer {layer}");
                 Assert.Equal(0, session.Position);
                 Assert.Equal(expected, session.Forward(s_ids).ToArray());
                 Assert.Throws<OperationCanceledException>(() => session.Append([9], new CancellationToken(canceled: true)).Length);
@@ -150,14 +150,14 @@ public sealed class SharingTests
         Assert.Equal(pooled, Pooled(model, returned: false));
     }
 
-    // A watcher sees the pass write the residual stream before a layer, and cancels: the span of an earlier pass shows what is written there now.
-    private static unsafe bool CancelAt(LlamaSession session, int layer)
+    // A watcher sees the pass write the queries of a layer, and has the rest of that layer to cancel in: the span of an earlier pass shows what is written there now.
+    private static unsafe bool CancelIn(LlamaSession session, int layer)
     {
-        for (int attempt = 0; attempt < 200; attempt++)
+        for (int attempt = 0; attempt < 50; attempt++)
         {
             session.Forward(s_ids);
             using var source = new CancellationTokenSource();
-            fixed (float* written = session.Cache.Flat(HookPoint.ResidPre, layer))
+            fixed (float* written = session.Cache.Flat(HookPoint.Q, layer))
             {
                 nint place = (nint)written;
                 float before = Volatile.Read(ref *written);

@@ -76,6 +76,7 @@ public sealed class ActivationCache
     /// <summary>The values of a hook point, in its shape (see <see cref="HookPoint"/>). <c>attn.hook_result</c> is computed from z where it is not recorded.</summary>
     /// <param name="point">The hook point.</param>
     /// <param name="layer">Its layer; ignored where it has none.</param>
+    /// <returns>Not a copy: what is kept past the session's next pass, or past the session, shows other numbers then, but never memory that is gone.</returns>
     /// <exception cref="ArrakisException">It is not recorded; the message says which recording has it.</exception>
     /// <exception cref="InvalidOperationException">No pass has run yet.</exception>
     /// <exception cref="ObjectDisposedException">The session was disposed.</exception>
@@ -90,6 +91,7 @@ public sealed class ActivationCache
     }
 
     /// <summary>The values of a TransformerLens name, such as <c>blocks.0.attn.hook_pattern</c>.</summary>
+    /// <returns>Not a copy: what is kept past the session's next pass, or past the session, shows other numbers then, but never memory that is gone.</returns>
     /// <exception cref="ArrakisException">There is no such hook point, or it is not recorded.</exception>
     public ReadOnlyTensorSpan<float> this[string name]
     {

@@ -9,10 +9,12 @@ internal static class Instrumented
     /// <summary>The file that holds the input being tried.</summary>
     public const string Current = "current";
 
+    private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(10);
+
     private static readonly string[] s_types = ["Arrakis.Native.Weights.", "Arrakis.Native.CacheFile", "Arrakis.Native.HookNames", "Arrakis.Native.LlamaConfig", "Arrakis.Native.ActivationCache"];
 
     /// <summary>The exit code of the run: 0 where nothing was found.</summary>
-    public static int Run(IEnumerable<string> arguments, string found)
+    public static int Run(IEnumerable<string> arguments, string found, TimeSpan time)
     {
         string copy = Directory.CreateTempSubdirectory("arrakis-fuzz-").FullName;
         try
@@ -32,6 +34,9 @@ internal static class Instrumented
             foreach (string argument in arguments)
                 start.ArgumentList.Add(argument);
             using Process child = Process.Start(start)!;
+            // A reader that never ends is found too.
+            if (!child.WaitForExit(time + s_patience))
+                child.Kill();
             child.WaitForExit();
             return child.ExitCode is 0 or 1 ? child.ExitCode : Died(found, child.ExitCode);
         }
