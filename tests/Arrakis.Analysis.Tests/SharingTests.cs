@@ -75,7 +75,8 @@ public sealed class SharingTests
         }
 
         Assert.Equal(report < int.MaxValue, isCancelled);
-        Assert.Same(arena, model.Arenas.Get());
+        // An analysis may take several arenas, and the pool hands them out in an order of its own.
+        Assert.Contains(arena, Enumerable.Range(0, 4).Select(_ => model.Arenas.Get()));
         return progress.Reports;
     }
 
