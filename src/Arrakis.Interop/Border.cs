@@ -87,11 +87,21 @@ internal static unsafe class Border
     /// <summary>The object of a handle.</summary>
     public static T Get<T>(nint handle) where T : class => s_open.TryGetValue(handle, out object? target) && target is T found ? found : throw NotOpen<T>();
 
-    /// <summary>Disposes the object of a handle, and then forgets it: one that is in use stays open.</summary>
+    /// <summary>Forgets a handle and disposes its object; one that is in use stays open.</summary>
     public static void Close<T>(nint handle) where T : class, IDisposable
     {
-        Get<T>(handle).Dispose();
-        s_open.TryRemove(handle, out _);
+        T target = Get<T>(handle);
+        if (!s_open.TryRemove(KeyValuePair.Create<nint, object>(handle, target)))
+            throw NotOpen<T>();
+        try
+        {
+            target.Dispose();
+        }
+        catch
+        {
+            s_open[handle] = target;
+            throw;
+        }
     }
 
     /// <summary>Text of the caller's.</summary>
@@ -135,5 +145,5 @@ internal static unsafe class Border
     }
 
     private static BorderException NotOpen<T>() =>
-        new(Status.Closed, $"the handle is of no open {(typeof(T) == typeof(LlamaModel) ? "model" : "session")}: it was closed, or never opened");
+        new(Status.Closed, $"the handle is of no open {(typeof(T) == typeof(Model) ? "model" : "session")}: it was closed, or never opened");
 }

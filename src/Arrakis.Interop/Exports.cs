@@ -22,18 +22,18 @@ internal static unsafe class Exports
         string place = Border.Text(path, "path");
         if (!Enum.IsDefined(memory))
             throw new BorderException(Status.Invalid, $"memory is {(int)memory}: use ARRAKIS_MAPPED or ARRAKIS_COPIED");
-        *model = Border.Open(LlamaModel.Load(place, new LoadOptions { Memory = memory }));
+        *model = Border.Open(new Model(LlamaModel.Load(place, new LoadOptions { Memory = memory })));
     });
 
     [UnmanagedCallersOnly(EntryPoint = "arrakis_model_shape")]
     public static Status GetShape(nint model, Shape* shape) => Border.Cross(() =>
     {
         Border.NotNull(shape, "shape");
-        *shape = Shape.Of(Border.Get<LlamaModel>(model).Config);
+        *shape = Shape.Of(Border.Get<Model>(model).Engine.Config);
     });
 
     [UnmanagedCallersOnly(EntryPoint = "arrakis_model_close")]
-    public static Status CloseModel(nint model) => Border.Cross(() => Border.Close<LlamaModel>(model));
+    public static Status CloseModel(nint model) => Border.Cross(() => Border.Close<Model>(model));
 
     [UnmanagedCallersOnly(EntryPoint = "arrakis_session_open")]
     public static Status OpenSession(nint model, byte* record, int threads, KernelTier kernels, nint* session) => Border.Cross(() =>
@@ -42,7 +42,7 @@ internal static unsafe class Exports
         if (!Enum.IsDefined(kernels))
             throw new BorderException(Status.Invalid, $"kernels is {(int)kernels}: use one of ARRAKIS_KERNELS_…");
         RecordingPlan plan = RecordingPlan.Parse(Border.Text(record, "record"));
-        *session = Border.Open(new Session(Border.Get<LlamaModel>(model), plan, threads, kernels));
+        *session = Border.Open(new Session(Border.Get<Model>(model), plan, threads, kernels));
     });
 
     [UnmanagedCallersOnly(EntryPoint = "arrakis_session_close")]

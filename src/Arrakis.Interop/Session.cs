@@ -7,15 +7,26 @@ namespace Arrakis.Interop;
 /// <summary>An arrakis_session: a session with the model that its analyses need. One call at a time: a second thread is refused.</summary>
 internal sealed unsafe class Session : IDisposable
 {
+    private readonly Model _shared;
     private readonly LlamaModel _model;
     private readonly LlamaSession _session;
     private readonly AnalysisOptions _compute;
     private int _busy;
 
-    public Session(LlamaModel model, RecordingPlan plan, int threads, KernelTier kernels)
+    public Session(Model model, RecordingPlan plan, int threads, KernelTier kernels)
     {
-        _model = model;
-        _session = model.CreateSession(plan, new SessionOptions { Threads = threads, Kernels = kernels });
+        _shared = model.Share();
+        _model = model.Engine;
+        try
+        {
+            _session = _model.CreateSession(plan, new SessionOptions { Threads = threads, Kernels = kernels });
+        }
+        catch
+        {
+            _shared.Dispose();
+            throw;
+        }
+
         _compute = new AnalysisOptions { Threads = threads, Kernels = kernels };
     }
 
@@ -105,6 +116,7 @@ internal sealed unsafe class Session : IDisposable
     {
         using Turn turn = TakeTurn();
         _session.Dispose();
+        _shared.Dispose();
     }
 
     // The engine guards its own passes; an analysis, which reads what a pass would overwrite, is guarded here.
