@@ -26,9 +26,17 @@ internal abstract unsafe class Compute : IDisposable
         Tokens = tokens;
         _arena = model.Arenas.Get();
         _scratchPerWorker = Arena.Footprint(perWorker);
-        _arena.Reset(floats + Runs * Arena.Footprint(1) + Arena.Footprint(packed) + Arena.Footprint(_scratchPerWorker * team.Size));
-        Packed = _arena.Take(packed);
-        _scratch = _arena.Take(_scratchPerWorker * team.Size);
+        try
+        {
+            _arena.Reset(floats + Runs * Arena.Footprint(1) + Arena.Footprint(packed) + Arena.Footprint(_scratchPerWorker * team.Size));
+            Packed = _arena.Take(packed);
+            _scratch = _arena.Take(_scratchPerWorker * team.Size);
+        }
+        catch
+        {
+            model.Arenas.Return(_arena);
+            throw;
+        }
     }
 
     public LlamaModel Model { get; }

@@ -77,12 +77,20 @@ internal sealed unsafe class Arena
     }
 
     /// <summary>Lets go of every slab. What is returned keeps them, and with them every run, alive.</summary>
-    public object Detach()
+    public float[][] Detach()
     {
         float[][] slabs = [.. _slabs];
         _slabs.Clear();
         CapacityBytes = 0;
         return slabs;
+    }
+
+    /// <summary>Takes back what <see cref="Detach"/> let go of, instead of what is held now.</summary>
+    public void Attach(float[][] slabs)
+    {
+        _slabs.Clear();
+        _slabs.AddRange(slabs);
+        CapacityBytes = sizeof(float) * slabs.Sum(slab => Room(slab));
     }
 
     private static float* Start(float[] slab)

@@ -19,7 +19,7 @@ internal sealed unsafe class WorkerTeam : IDisposable
     // About 20 microseconds: a forward pass starts its next job well within that, and an idle session costs nothing after it.
     private const int SpinRounds = 400;
 
-    private readonly Thread[] _threads;
+    private Thread[] _threads;
     private readonly SemaphoreSlim[] _wake;
     private readonly int[] _asleep;
     private delegate*<void*, int, int, void> _run;
@@ -38,11 +38,21 @@ internal sealed unsafe class WorkerTeam : IDisposable
         _threads = new Thread[size - 1];
         _asleep = new int[size];
         _wake = [.. Enumerable.Range(0, size).Select(_ => new SemaphoreSlim(0))];
-        for (int i = 0; i < _threads.Length; i++)
+        int started = 0;
+        try
         {
-            int worker = i + 1;
-            _threads[i] = new Thread(() => Work(worker)) { IsBackground = true, Name = $"arrakis {worker}" };
-            _threads[i].Start();
+            for (; started < _threads.Length; started++)
+            {
+                int worker = started + 1;
+                _threads[started] = new Thread(() => Work(worker)) { IsBackground = true, Name = $"arrakis {worker}" };
+                _threads[started].Start();
+            }
+        }
+        catch (Exception e) when (e is OutOfMemoryException or ThreadStartException)
+        {
+            Array.Resize(ref _threads, started);
+            Dispose();
+            throw new ArrakisException($"the machine starts no more than {started + 1} of {size} threads: use fewer", e);
         }
     }
 

@@ -33,31 +33,52 @@ internal sealed unsafe class KvCache(LlamaConfig config, Arena arena)
     public float* Values(int layer) => (float*)_values[layer];
 
     /// <summary>Makes room for <paramref name="positions"/>, keeping the first <paramref name="kept"/>.</summary>
+    /// <exception cref="ArrakisException">The machine refuses the memory; what was to be kept still is.</exception>
     public void Reserve(int positions, int kept)
     {
         if (positions <= Capacity)
             return;
-        nint[] oldKeys = [.. _keys], oldValues = [.. _values];
-        nint oldStride = HeadStride;
         // Doubling keeps the copying of a long generation linear; the model's own limit is enough in any case.
-        int capacity = Math.Max(positions, Math.Min(Capacity * 2, config.MaxPositionEmbeddings));
+        int capacity = Math.Max(positions, (int)Math.Min(Capacity * 2L, config.MaxPositionEmbeddings));
         // The old memory stays reachable while it is copied: the arena drops its slabs, the pinned arrays live on in this reference.
-        object? old = kept > 0 ? arena.Detach() : null;
-        Capacity = capacity;
-        long perLayer = HeadStride * config.NumKeyValueHeads;
-        arena.Reset(2 * config.NumHiddenLayers * Arena.Footprint(perLayer));
-        for (int layer = 0; layer < config.NumHiddenLayers; layer++)
+        float[][]? old = kept > 0 ? arena.Detach() : null;
+        if (old is null)
+            Capacity = 0;
+        nint[] keys = new nint[_keys.Length], values = new nint[_values.Length];
+        nint headStride = (nint)(capacity + SpareRows) * RowStride;
+        try
         {
-            _keys[layer] = (nint)arena.Take(perLayer);
-            _values[layer] = (nint)arena.Take(perLayer);
-            for (int g = 0; g < config.NumKeyValueHeads && kept > 0; g++)
+            Take(headStride * config.NumKeyValueHeads, keys, values);
+        }
+        catch when (old is not null)
+        {
+            arena.Attach(old);
+            throw;
+        }
+
+        for (int layer = 0; layer < config.NumHiddenLayers && kept > 0; layer++)
+        {
+            for (int g = 0; g < config.NumKeyValueHeads; g++)
             {
-                Copy((float*)oldKeys[layer] + g * oldStride, Keys(layer) + g * HeadStride, kept);
-                Copy((float*)oldValues[layer] + g * oldStride, Values(layer) + g * HeadStride, kept);
+                Copy(Keys(layer) + g * HeadStride, (float*)keys[layer] + g * headStride, kept);
+                Copy(Values(layer) + g * HeadStride, (float*)values[layer] + g * headStride, kept);
             }
         }
 
         GC.KeepAlive(old);
+        keys.CopyTo(_keys, 0);
+        values.CopyTo(_values, 0);
+        Capacity = capacity;
+    }
+
+    private void Take(long perLayer, nint[] keys, nint[] values)
+    {
+        arena.Reset(2 * config.NumHiddenLayers * Arena.Footprint(perLayer));
+        for (int layer = 0; layer < config.NumHiddenLayers; layer++)
+        {
+            keys[layer] = (nint)arena.Take(perLayer);
+            values[layer] = (nint)arena.Take(perLayer);
+        }
     }
 
     private void Copy(float* source, float* destination, int rows)

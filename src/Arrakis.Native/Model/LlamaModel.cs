@@ -6,8 +6,8 @@ using Microsoft.Extensions.ObjectPool;
 namespace Arrakis.Native;
 
 /// <summary>
-/// A Llama: its shape and its weights, immutable, shared by any number of sessions on any number of threads. Weights of a file stay in the file, mapped.
-/// Disposing it closes the file once the last session over it is disposed too.
+/// A Llama: its shape and its weights, immutable, shared by any number of sessions on any number of threads. Weights of a file stay in the file, mapped,
+/// unless <see cref="LoadOptions"/> asks for a copy. Disposing it closes the file once the last session over it is disposed too.
 /// </summary>
 public sealed class LlamaModel : IDisposable
 {
@@ -46,14 +46,16 @@ public sealed class LlamaModel : IDisposable
     /// Opens a model: a folder with <c>config.json</c> and safetensors (one file, or shards), a GGUF file, or a llama2.c <c>.bin</c> file.
     /// Everything is checked here; the weights themselves are read when they are first used.
     /// </summary>
+    /// <param name="path">Where it is.</param>
+    /// <param name="options">Whether its weights are mapped or copied; null for the defaults.</param>
     /// <exception cref="ModelFormatException">There is no such model, it is damaged, or it asks for what is not supported.</exception>
-    public static LlamaModel Load(string path) => Load(path, path);
+    public static LlamaModel Load(string path, LoadOptions? options = null) => Load(path, path, options);
 
     /// <summary>The same under another name than its path.</summary>
-    internal static LlamaModel Load(string path, string name)
+    internal static LlamaModel Load(string path, string name, LoadOptions? options = null)
     {
         ArgumentNullException.ThrowIfNull(path);
-        ModelSource source = ModelSource.Open(path);
+        ModelSource source = ModelSource.Open(path, (options ?? new LoadOptions()).Memory);
         try
         {
             return new LlamaModel(name, source.Config, LlamaWeights.Bind(source.Config, source.Matrix, source.Vector, source), source);
@@ -123,9 +125,14 @@ public sealed class LlamaModel : IDisposable
         }
     }
 
+    /// <summary>Refuses weights whose file another program has cut short since it was mapped.</summary>
+    /// <exception cref="ModelFormatException">It has.</exception>
+    internal void CheckWeights() => _source?.CheckWhole();
+
     /// <summary>Keeps the weights in place until <see cref="Release"/>, for work that needs no session.</summary>
     internal void Hold()
     {
+        CheckWeights();
         lock (_lifetime)
         {
             ObjectDisposedException.ThrowIf(_disposed, this);

@@ -49,10 +49,11 @@ public sealed class LlamaSession : IDisposable
         _model = model;
         _plan = plan;
         _budget = options.RecordingBudgetBytes > 0 ? options.RecordingBudgetBytes : GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4 * 3;
+        // All that may fail comes before the arenas are taken from the pool.
+        var layout = new RecordingLayout(plan, model.Config);
+        _team = new WorkerTeam(options.Threads > 0 ? options.Threads : Environment.ProcessorCount);
         _arena = model.Arenas.Get();
         _kvArena = model.Arenas.Get();
-        _team = new WorkerTeam(options.Threads > 0 ? options.Threads : Environment.ProcessorCount);
-        var layout = new RecordingLayout(plan, model.Config);
         _workspace = new Workspace(model.Config, layout, _arena);
         _pass = ForwardPass.Create(Kernels, model.Config, model.Weights, model.Rotary, _team, _workspace, new KvCache(model.Config, _kvArena));
         _pass.Interventions = interventions;
@@ -106,7 +107,15 @@ public sealed class LlamaSession : IDisposable
     }
 
     /// <summary>The logits [V] of the last position; stale after the next pass.</summary>
-    public ReadOnlySpan<float> Logits => _logits.Span;
+    /// <exception cref="ObjectDisposedException">The session was disposed.</exception>
+    public ReadOnlySpan<float> Logits
+    {
+        get
+        {
+            ObjectDisposedException.ThrowIf(_disposed, this);
+            return _logits.Span;
+        }
+    }
 
     /// <summary>Times the stages of the passes to come; null for none.</summary>
     internal PassClock? Clock { set => _pass.Clock = value; }
@@ -115,7 +124,10 @@ public sealed class LlamaSession : IDisposable
     /// <param name="ids">T token ids.</param>
     /// <param name="cancellation">Looked at before every block; a cancelled session begins anew.</param>
     /// <returns>The logits [V] of the last position; stale after the next pass.</returns>
-    /// <exception cref="ArrakisException">No tokens, a token past the vocabulary, more tokens than the context holds, a recording over budget, or interventions that do not fit the input.</exception>
+    /// <exception cref="ArrakisException">
+    /// No tokens, a token past the vocabulary, more tokens than the context holds, a recording over budget, interventions that do not fit the
+    /// input, memory that the machine refuses, or a model file that was cut short. The session goes on: what was refused before it ran, and any <see cref="Append"/>, left the sequence where it was.
+    /// </exception>
     /// <exception cref="InvalidOperationException">The session is in use by another thread.</exception>
     /// <exception cref="ObjectDisposedException">The session was disposed.</exception>
     public ReadOnlySpan<float> Forward(scoped ReadOnlySpan<int> ids, CancellationToken cancellation = default) => Run(ids, 0, cancellation);
@@ -133,7 +145,7 @@ public sealed class LlamaSession : IDisposable
             return;
         Enter();
         _disposed = true;
-        Cache.Clear();
+        Cache.Close();
         _team.Dispose();
         _model.Arenas.Return(_arena);
         _model.Arenas.Return(_kvArena);
@@ -161,6 +173,7 @@ public sealed class LlamaSession : IDisposable
         try
         {
             Check(ids, past);
+            _model.CheckWeights();
             _pass.Interventions?.Bind(Cache, past, ids.Length);
             Cache.Clear();
             _logits = default;
@@ -171,6 +184,10 @@ public sealed class LlamaSession : IDisposable
             int vocabulary = _model.Config.VocabSize;
             _logits = _logitsSlot >= 0 ? LastRow(vocabulary) : _workspace.LastLogitsMemory;
             return _logits.Span;
+        }
+        catch (OutOfMemoryException e)
+        {
+            throw new ArrakisException($"the machine has no memory left for {ids.Length} tokens after {past}: record less, or use fewer tokens", e);
         }
         finally
         {

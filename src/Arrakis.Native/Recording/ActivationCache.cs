@@ -21,6 +21,7 @@ public sealed class ActivationCache
     private readonly Dictionary<int, float[]> _results = [];
     private int[] _ids = [];
     private bool _filled;
+    private bool _closed;
 
     /// <summary>An empty cache for what a plan keeps.</summary>
     internal ActivationCache(LlamaConfig config, IReadOnlyList<(HookPoint Point, int Layer)> points, Func<HookPoint, int, int> slotOf, int slots)
@@ -81,8 +82,10 @@ public sealed class ActivationCache
     /// <summary>The values of a hook point, in its shape (see <see cref="HookPoint"/>). <c>attn.hook_result</c> is computed from z where it is not recorded.</summary>
     /// <param name="point">The hook point.</param>
     /// <param name="layer">Its layer; ignored where it has none.</param>
+    /// <returns>Not a copy: what is kept past the session's next pass, or past the session, shows other numbers then, but never memory that is gone.</returns>
     /// <exception cref="ArrakisException">It is not recorded; the message says which recording has it.</exception>
     /// <exception cref="InvalidOperationException">No pass has run yet.</exception>
+    /// <exception cref="ObjectDisposedException">The session was disposed.</exception>
     public ReadOnlyTensorSpan<float> this[HookPoint point, int layer = 0]
     {
         get
@@ -94,6 +97,7 @@ public sealed class ActivationCache
     }
 
     /// <summary>The values of a TransformerLens name, such as <c>blocks.0.attn.hook_pattern</c>.</summary>
+    /// <returns>Not a copy: what is kept past the session's next pass, or past the session, shows other numbers then, but never memory that is gone.</returns>
     /// <exception cref="ArrakisException">There is no such hook point, or it is not recorded.</exception>
     public ReadOnlyTensorSpan<float> this[string name]
     {
@@ -111,8 +115,7 @@ public sealed class ActivationCache
     /// <summary>The same as memory.</summary>
     internal ReadOnlyMemory<float> Values(HookPoint point, int layer)
     {
-        if (!_filled)
-            throw new InvalidOperationException("nothing is recorded yet: run a forward pass first");
+        CheckFilled();
         if (_slots.TryGetValue(Key(point, layer), out int slot))
             return _values[slot];
         if (point == HookPoint.Result && ResultSource is not null && _slots.TryGetValue((HookPoint.Z, layer), out int z))
@@ -132,8 +135,7 @@ public sealed class ActivationCache
     /// <exception cref="ArrakisException">It cannot be written; nothing is left behind.</exception>
     public void Save(string path)
     {
-        if (!_filled)
-            throw new InvalidOperationException("nothing is recorded yet: run a forward pass first");
+        CheckFilled();
         var writer = new SafetensorsWriter
         {
             Metadata =
@@ -199,6 +201,20 @@ public sealed class ActivationCache
 
     /// <summary>Forgets the last pass: its memory is being written to, or was given back.</summary>
     internal void Clear() => (Tokens, Past, _filled) = (0, 0, false);
+
+    /// <summary>Forgets the last pass for good: the session was disposed.</summary>
+    internal void Close()
+    {
+        Clear();
+        _closed = true;
+    }
+
+    private void CheckFilled()
+    {
+        ObjectDisposedException.ThrowIf(_closed, this);
+        if (!_filled)
+            throw new InvalidOperationException("nothing is recorded yet: run a forward pass first");
+    }
 
     private static (HookPoint Point, int Layer) Key(HookPoint point, int layer) => (point, point.IsPerLayer() ? layer : 0);
 

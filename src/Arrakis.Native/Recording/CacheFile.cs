@@ -8,7 +8,7 @@ internal static class CacheFile
 {
     public static ActivationCache Load(string path, string format, string version)
     {
-        using SafetensorsFile file = SafetensorsFile.Open(path);
+        using SafetensorsFile file = SafetensorsFile.Open(path, WeightMemory.Copied);
         if (Meta(file, "format") != format || Meta(file, "version") != version)
             throw Said.Fault(path, $"format '{Said.Name(Meta(file, "format"))}' version '{Said.Name(Meta(file, "version"))}' is no {format} of version {version}");
         int[] ids = ReadIds(path, Meta(file, "ids"));

@@ -90,7 +90,7 @@ public static class HookNames
 
     /// <summary>Reads a name of a recording specification: the short name, or its last part where that is unambiguous (<c>pattern</c>, not <c>scale</c>).</summary>
     /// <exception cref="ArrakisException">It is no hook point's, or several share it.</exception>
-    public static HookPoint ParseShort(string name)
+    internal static HookPoint ParseShort(string name)
     {
         foreach (HookPoint point in All)
         {

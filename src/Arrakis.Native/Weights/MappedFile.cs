@@ -1,23 +1,36 @@
 using System.IO.MemoryMappedFiles;
+using System.Runtime.InteropServices;
 using Microsoft.Win32.SafeHandles;
 
 namespace Arrakis.Native.Weights;
 
 /// <summary>
-/// A file mapped into memory for reading. What it hands out points straight into the map and is good until it is disposed;
-/// every offset and length is checked against the file. (A file that another process cuts short while it is mapped cannot be guarded
-/// against: the operating system then ends the process that reads it.)
+/// A file mapped into memory for reading, or copied there. What it hands out points straight into that memory and is good until it is disposed;
+/// every offset and length is checked against the file. (Reading where another process has cut a mapped file short ends this one, which no managed code
+/// can prevent; <see cref="CheckWhole"/> narrows that to what happens after it, and a copy is safe.)
 /// </summary>
 internal sealed unsafe class MappedFile : IDisposable
 {
-    private readonly MemoryMappedFile _map;
-    private readonly MemoryMappedViewAccessor _view;
+    // What the widest vector wants.
+    private const int Alignment = 64;
+
+    private readonly SafeFileHandle? _file;
+    private readonly MemoryMappedFile? _map;
+    private readonly MemoryMappedViewAccessor? _view;
     private nint _start;
 
-    private MappedFile(string path, long length, MemoryMappedFile map, MemoryMappedViewAccessor view)
+    private MappedFile(string path, long length, void* copy)
     {
         Path = path;
         Length = length;
+        _start = (nint)copy;
+    }
+
+    private MappedFile(string path, long length, SafeFileHandle file, MemoryMappedFile map, MemoryMappedViewAccessor view)
+    {
+        Path = path;
+        Length = length;
+        _file = file;
         _map = map;
         _view = view;
         byte* start = null;
@@ -25,7 +38,7 @@ internal sealed unsafe class MappedFile : IDisposable
         _start = (nint)(start + view.PointerOffset);
     }
 
-    /// <summary>Unmaps a file that nobody disposed: the view's handle is critical, and so still alive when this runs.</summary>
+    /// <summary>Lets go of a file that nobody disposed: a view's handle is critical, and so still alive when this runs.</summary>
     ~MappedFile() => Release();
 
     /// <summary>The path it was opened by.</summary>
@@ -34,9 +47,9 @@ internal sealed unsafe class MappedFile : IDisposable
     /// <summary>How many bytes the file holds; never 0.</summary>
     public long Length { get; }
 
-    /// <summary>Maps a file.</summary>
+    /// <summary>Maps or copies a file.</summary>
     /// <exception cref="ModelFormatException">There is no such file, it is empty or a folder, or it cannot be read.</exception>
-    public static MappedFile Open(string path)
+    public static MappedFile Open(string path, WeightMemory memory = WeightMemory.Mapped)
     {
         try
         {
@@ -48,7 +61,7 @@ internal sealed unsafe class MappedFile : IDisposable
             var file = new FileInfo(path);
             if (((file.ResolveLinkTarget(returnFinalTarget: true) as FileInfo) ?? file).Length == 0)
                 throw Said.Fault(path, "is empty, or no plain file");
-            return Map(path);
+            return memory == WeightMemory.Copied ? Copy(path) : Map(path);
         }
         catch (Exception e) when (Said.IsFileTrouble(e) || e is OutOfMemoryException)
         {
@@ -68,18 +81,56 @@ internal sealed unsafe class MappedFile : IDisposable
     /// <summary>The <paramref name="length"/> bytes at <paramref name="offset"/>, which must lie within the file.</summary>
     public ReadOnlySpan<byte> Span(long offset, int length) => new((void*)Pointer(offset, length), length);
 
-    /// <summary>Unmaps the file; whatever points into it is void.</summary>
+    /// <summary>Refuses a mapped file that has become shorter: what is missing can no longer be read.</summary>
+    /// <exception cref="ModelFormatException">It has.</exception>
+    public void CheckWhole()
+    {
+        if (_file is null || _start == 0)
+            return;
+        long length = RandomAccess.GetLength(_file);
+        if (length < Length)
+            throw Said.Fault(Path, $"was cut short to {length} of its {Length} bytes while it was open: load it anew, or with its weights copied");
+    }
+
+    /// <summary>Lets go of the file; whatever points into it is void.</summary>
     public void Dispose()
     {
         Release();
-        _view.Dispose();
-        _map.Dispose();
+        _view?.Dispose();
+        _map?.Dispose();
         GC.SuppressFinalize(this);
+    }
+
+    private static SafeFileHandle OpenHandle(string path) => File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete);
+
+    private static MappedFile Copy(string path)
+    {
+        const int AtOnce = 1 << 26;
+        using SafeFileHandle handle = OpenHandle(path);
+        long length = RandomAccess.GetLength(handle);
+        var copy = (byte*)NativeMemory.AlignedAlloc((nuint)length, Alignment);
+        try
+        {
+            for (long at = 0; at < length;)
+            {
+                int read = RandomAccess.Read(handle, new Span<byte>(copy + at, (int)Math.Min(AtOnce, length - at)), at);
+                if (read == 0)
+                    throw new EndOfStreamException($"it ended at {at} of its {length} bytes while it was read");
+                at += read;
+            }
+
+            return new MappedFile(path, length, copy);
+        }
+        catch
+        {
+            NativeMemory.AlignedFree(copy);
+            throw;
+        }
     }
 
     private static MappedFile Map(string path)
     {
-        SafeFileHandle handle = File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete);
+        SafeFileHandle handle = OpenHandle(path);
         MemoryMappedFile? map = null;
         MemoryMappedViewAccessor? view = null;
         try
@@ -87,7 +138,7 @@ internal sealed unsafe class MappedFile : IDisposable
             long length = RandomAccess.GetLength(handle);
             map = MemoryMappedFile.CreateFromFile(handle, null, length, MemoryMappedFileAccess.Read, HandleInheritability.None, leaveOpen: false);
             view = map.CreateViewAccessor(0, length, MemoryMappedFileAccess.Read);
-            return new MappedFile(path, length, map, view);
+            return new MappedFile(path, length, handle, map, view);
         }
         catch
         {
@@ -101,7 +152,12 @@ internal sealed unsafe class MappedFile : IDisposable
     private void Release()
     {
         // The constructor may have failed before there was a view, and the finalizer runs all the same.
-        if (Interlocked.Exchange(ref _start, 0) != 0)
+        nint start = Interlocked.Exchange(ref _start, 0);
+        if (start == 0)
+            return;
+        if (_view is null)
+            NativeMemory.AlignedFree((void*)start);
+        else
             _view.SafeMemoryMappedViewHandle.ReleasePointer();
     }
 }

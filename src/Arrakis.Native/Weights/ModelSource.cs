@@ -6,19 +6,21 @@ namespace Arrakis.Native.Weights;
 
 /// <summary>
 /// A model on disk, whatever its format: its shape, and its tensors under Hugging Face's names. Opening it checks that every tensor the shape needs is there,
-/// in the right shape and a type that can be multiplied; after that nothing about the files can fail. Weights stay in the mapped files, and matrices point into them
-/// until this is disposed.
+/// in the right shape and a type that can be multiplied; after that nothing about the files can fail, but that a mapped one is cut short. Matrices point into the
+/// files, mapped or copied, until this is disposed.
 /// </summary>
 internal sealed class ModelSource : IDisposable
 {
     private readonly List<IDisposable> _files;
     private readonly OpenedModel _model;
+    private readonly MappedFile[] _places;
 
     private ModelSource(string path, OpenedModel model, List<IDisposable> files)
     {
         Path = path;
         _model = model;
         _files = files;
+        _places = [.. model.Tensors.Values.Select(tensor => tensor.File).Distinct()];
     }
 
     /// <summary>What was opened.</summary>
@@ -51,12 +53,12 @@ internal sealed class ModelSource : IDisposable
 
     /// <summary>Opens a folder with <c>config.json</c> and safetensors, a GGUF, llama2.c or safetensors file: told apart by what they hold.</summary>
     /// <exception cref="ModelFormatException">There is no such model, it is damaged, or it asks for what is not supported.</exception>
-    public static ModelSource Open(string path)
+    public static ModelSource Open(string path, WeightMemory memory = WeightMemory.Mapped)
     {
         var files = new List<IDisposable>();
         try
         {
-            OpenedModel model = Directory.Exists(path) ? SafetensorsFolder.Open(path, files) : OpenFile(path, files);
+            OpenedModel model = Directory.Exists(path) ? SafetensorsFolder.Open(path, files, memory) : OpenFile(path, files, memory);
             var source = new ModelSource(path, model, files);
             source.CheckTensors();
             return source;
@@ -77,18 +79,26 @@ internal sealed class ModelSource : IDisposable
     /// <summary>A copy of the vector of a name as F32, which must have that length.</summary>
     public float[] Vector(string name, int length) => Find(name).Vector(length);
 
-    /// <summary>Unmaps the files; every matrix that points into them is void.</summary>
+    /// <summary>Refuses files that another program has cut short since they were mapped.</summary>
+    /// <exception cref="ModelFormatException">One was.</exception>
+    public void CheckWhole()
+    {
+        foreach (MappedFile file in _places)
+            file.CheckWhole();
+    }
+
+    /// <summary>Lets go of the files; every matrix that points into them is void.</summary>
     public void Dispose() => Close(_files);
 
-    private static OpenedModel OpenFile(string path, List<IDisposable> files)
+    private static OpenedModel OpenFile(string path, List<IDisposable> files, WeightMemory memory)
     {
-        MappedFile file = MappedFile.Open(path);
+        MappedFile file = MappedFile.Open(path, memory);
         files.Add(file);
         string extension = System.IO.Path.GetExtension(path).ToUpperInvariant();
         if (GgufFile.Recognises(file) || extension == ".GGUF")
             return GgufModel.Open(GgufFile.Read(file));
         if (SafetensorsFile.Recognises(file) || extension == ".SAFETENSORS")
-            return SafetensorsFolder.OpenFile(path, files);
+            return SafetensorsFolder.OpenFile(path, files, memory);
         const string Supported = "supported is a folder with config.json and safetensors, a GGUF file, or llama2.c's first format";
         if (Foreign(file) is string kind)
             throw Said.Fault(path, $"is {kind}: {Supported}");

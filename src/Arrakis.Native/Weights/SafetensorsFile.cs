@@ -30,11 +30,11 @@ internal sealed class SafetensorsFile : IDisposable
     /// <summary>The header's <c>__metadata__</c>; empty if there is none.</summary>
     public IReadOnlyDictionary<string, string> Metadata { get; }
 
-    /// <summary>Maps a file and reads its header.</summary>
+    /// <summary>Maps or copies a file and reads its header.</summary>
     /// <exception cref="ModelFormatException">It cannot be read, or is damaged.</exception>
-    public static SafetensorsFile Open(string path)
+    public static SafetensorsFile Open(string path, WeightMemory memory = WeightMemory.Mapped)
     {
-        MappedFile file = MappedFile.Open(path);
+        MappedFile file = MappedFile.Open(path, memory);
         try
         {
             return new SafetensorsFile(file, SafetensorsHeader.Read(file));

@@ -7,8 +7,8 @@ internal static class SafetensorsFolder
     private const string SingleName = "model.safetensors";
     private const string IndexName = "model.safetensors.index.json";
 
-    /// <summary>Opens a folder; files are added to <paramref name="files"/> as they are mapped, for the caller to unmap.</summary>
-    public static OpenedModel Open(string folder, List<IDisposable> files)
+    /// <summary>Opens a folder; files are added to <paramref name="files"/> as they are opened, for the caller to let go of.</summary>
+    public static OpenedModel Open(string folder, List<IDisposable> files, WeightMemory memory)
     {
         string single = Path.Combine(folder, SingleName), index = Path.Combine(folder, IndexName);
         string config = Path.Combine(folder, ConfigName);
@@ -16,24 +16,24 @@ internal static class SafetensorsFolder
             throw Said.Fault(config, "does not exist: a model folder holds config.json and safetensors");
         LlamaConfig shape = HuggingFaceConfig.Read(config);
         if (File.Exists(single))
-            return OpenSingle(single, shape, files);
+            return OpenSingle(single, shape, files, memory);
         if (File.Exists(index))
-            return new OpenedModel("safetensors", index, shape, OpenShards(folder, index, files));
+            return new OpenedModel("safetensors", index, shape, OpenShards(folder, index, files, memory));
         throw Said.Fault(folder, $"holds neither {SingleName} nor {IndexName}");
     }
 
     /// <summary>Opens one safetensors file with the <c>config.json</c> beside it.</summary>
-    public static OpenedModel OpenFile(string path, List<IDisposable> files)
+    public static OpenedModel OpenFile(string path, List<IDisposable> files, WeightMemory memory)
     {
         string config = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(path)) ?? ".", ConfigName);
         if (!File.Exists(config))
             throw Said.Fault(path, "holds tensors, and there is no config.json beside it to say of what model");
-        return OpenSingle(path, HuggingFaceConfig.Read(config), files);
+        return OpenSingle(path, HuggingFaceConfig.Read(config), files, memory);
     }
 
-    private static OpenedModel OpenSingle(string path, LlamaConfig config, List<IDisposable> files)
+    private static OpenedModel OpenSingle(string path, LlamaConfig config, List<IDisposable> files, WeightMemory memory)
     {
-        SafetensorsFile file = SafetensorsFile.Open(path);
+        SafetensorsFile file = SafetensorsFile.Open(path, memory);
         files.Add(file);
         var tensors = new Dictionary<string, StoredTensor>();
         foreach (StoredTensor tensor in file.Tensors)
@@ -41,7 +41,7 @@ internal static class SafetensorsFolder
         return new OpenedModel("safetensors", path, config, tensors);
     }
 
-    private static Dictionary<string, StoredTensor> OpenShards(string folder, string index, List<IDisposable> files)
+    private static Dictionary<string, StoredTensor> OpenShards(string folder, string index, List<IDisposable> files, WeightMemory memory)
     {
         Dictionary<string, string> shardOf = ReadIndex(index);
         var shards = new Dictionary<string, SafetensorsFile>();
@@ -53,7 +53,7 @@ internal static class SafetensorsFolder
                 string path = PathOfShard(folder, index, name, shard);
                 if (!File.Exists(path))
                     throw Said.Fault(index, $"tensor {Said.Name(name)} is in shard {Said.Name(shard)}, which does not exist");
-                file = SafetensorsFile.Open(path);
+                file = SafetensorsFile.Open(path, memory);
                 files.Add(file);
                 shards.Add(shard, file);
             }

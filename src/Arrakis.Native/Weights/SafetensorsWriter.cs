@@ -52,7 +52,7 @@ internal sealed class SafetensorsWriter
             temporary = beside;
             using (FileStream file = Create(beside, header.Length))
             {
-                file.Write(header);
+                Put(file, header);
                 for (int i = 0; i < _tensors.Count; i++)
                     WriteTensor(file, i, data(i));
             }
@@ -112,7 +112,20 @@ internal sealed class SafetensorsWriter
             throw new InvalidOperationException($"tensor {name} was handed {numbers.Length} numbers, and its shape asks for {bytes / sizeof(float)}");
         const int AtOnce = 1 << 24;
         for (int at = 0; at < numbers.Length; at += AtOnce)
-            file.Write(MemoryMarshal.AsBytes(numbers.Slice(at, Math.Min(AtOnce, numbers.Length - at))));
+            Put(file, MemoryMarshal.AsBytes(numbers.Slice(at, Math.Min(AtOnce, numbers.Length - at))));
+    }
+
+    private static void Put(FileStream file, ReadOnlySpan<byte> bytes)
+    {
+        try
+        {
+            file.Write(bytes);
+        }
+        catch (ArgumentOutOfRangeException e)
+        {
+            // How .NET says that the file system, or a limit of the user's, allows no file of that length.
+            throw new IOException("the file would be longer than is allowed there", e);
+        }
     }
 
     private byte[] BuildHeader()

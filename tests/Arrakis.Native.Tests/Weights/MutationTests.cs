@@ -35,6 +35,36 @@ public class MutationTests
         Spoil(System.Text.Encoding.UTF8.GetBytes(text), "model.safetensors.index.json", headBytes: text.Length, 5);
     }
 
+    [Fact]
+    public void Saved_cache()
+    {
+        using var folder = new TemporaryFolder();
+        using LlamaModel model = LlamaModel.CreateRandom(Tiny, 1);
+        using LlamaSession session = model.CreateSession(RecordingPlan.All, Engine.Options());
+        session.Forward([1, 2, 3]);
+        session.Cache.Save(folder.File("cache"));
+        byte[] good = File.ReadAllBytes(folder.File("cache"));
+        int headBytes = 8 + BitConverter.ToInt32(good), refused = 0;
+        var random = new Random(6);
+        for (int i = 0; i < Times; i++)
+        {
+            string path = folder.Write("cache", Mutate(good, headBytes, random));
+            try
+            {
+                ActivationCache cache = ActivationCache.Load(path);
+                foreach (string name in cache.Names)
+                    Assert.Equal(cache.Flat(name).Length, cache[name].FlattenedLength);
+            }
+            catch (ArrakisException refusal)
+            {
+                refused++;
+                Refusal.IsOneLine(refusal.Message);
+            }
+        }
+
+        Assert.InRange(refused, Times / 10, Times);
+    }
+
     private static void Spoil(byte[] good, string name, int headBytes, int seed)
     {
         using var folder = new TemporaryFolder();

@@ -1,0 +1,65 @@
+using System.Text.RegularExpressions;
+
+namespace Arrakis.Delivery.Tests;
+
+/// <summary>Faults that belong in a process of their own.</summary>
+[Collection(nameof(Delivery))]
+public sealed class DrillTests(Delivery delivery)
+{
+    private const int BusError = 7;
+    private const int Abort = 6;
+    private const int SignalBase = 128;
+
+    private static readonly string s_drills = Path.Combine(AppContext.BaseDirectory, "Arrakis.Drills.dll");
+
+    [Fact]
+    public async Task Weights_that_were_copied_outlive_their_file()
+    {
+        Ran ran = (await Ran.Dotnet([s_drills, "cut", "copied", delivery.NewFolder()])).Succeeded();
+        Assert.Equal(["cut", "the same"], ran.Lines);
+    }
+
+    [Fact]
+    public async Task Mapped_weights_cut_short_in_the_midst_of_a_pass_end_the_process_as_is_documented()
+    {
+        Ran ran = await Ran.Dotnet([s_drills, "cut", "mapped", delivery.NewFolder()]);
+        Assert.Equal(["cut"], ran.Lines);
+        Assert.Contains(ran.ExitCode, new[] { SignalBase + BusError, SignalBase + Abort });
+    }
+
+    [Fact]
+    public async Task Refused_memory_is_said_and_nothing_is_lost()
+    {
+        Ran ran = (await Ran.Dotnet([s_drills, "refuse-memory"], null, ("DOTNET_GCHeapHardLimit", "0x6000000"))).Succeeded();
+        Assert.Equal("holds: the pool has its arenas", ran.Lines[^1]);
+    }
+
+    [Fact]
+    public async Task A_full_disk_leaves_what_stood_there()
+    {
+        string folder = delivery.NewFolder();
+        // 16 blocks of 512 or 1,024 bytes: the first recording fits, the second does not. The signal that comes with the limit is not a full disk's, and is left out.
+        const string Script = "trap '' XFSZ; ulimit -f 16; exec dotnet \"$@\"";
+        Ran ran = await Ran.Process("bash", ["-c", Script, "bash", s_drills, "full-disk", folder], null, ("DOTNET_EnableWriteXorExecute", "0"));
+        Assert.Equal("left: cache.safetensors", ran.Succeeded().Lines[^1]);
+        Assert.StartsWith($"cannot write {Path.Combine(folder, "cache.safetensors")}: ", ran.Lines[0], StringComparison.Ordinal);
+    }
+
+    [Fact]
+    public async Task Fuzzing_in_its_short_form_finds_nothing()
+    {
+        string found = delivery.NewFolder();
+        Ran ran = await Ran.Dotnet([s_drills, "fuzz", "--seconds", "5", "--found", found]);
+        Assert.True(ran.ExitCode == 0, ran.Output + ran.Errors);
+        Assert.Empty(Directory.GetFiles(found));
+        foreach (string line in ran.Lines)
+        {
+            Match match = Regex.Match(line, "^(.+): ([0-9]+) inputs took ([0-9]+) edges, ([0-9]+) of them the seeds'; ([0-9]+) files kept, 0 found$");
+            Assert.True(match.Success, line);
+            // That it is guided by coverage shows in edges which no seed takes.
+            Assert.True(int.Parse(match.Groups[3].Value) > int.Parse(match.Groups[4].Value), line);
+        }
+
+        Assert.Equal(6, ran.Lines.Length);
+    }
+}

@@ -1,0 +1,206 @@
+using System.Runtime.CompilerServices;
+using Arrakis.Native.Memory;
+using Arrakis.Native.Tests.Support;
+
+namespace Arrakis.Native.Tests;
+
+/// <summary>What may be used from several threads may be; what may not, says so; and what was disposed says that.</summary>
+public sealed class SharingTests
+{
+    private static readonly LlamaConfig s_config = new()
+    {
+        HiddenSize = 256, IntermediateSize = 512, NumHiddenLayers = 6, NumAttentionHeads = 4, NumKeyValueHeads = 2, HeadDim = 64, VocabSize = 50, MaxPositionEmbeddings = 400,
+    };
+
+    private static readonly int[] s_ids = [.. Enumerable.Range(0, 256).Select(i => i * 7 % 50)];
+
+    [Fact]
+    public void A_session_used_twice_at_once_refuses_the_second_and_finishes_the_first()
+    {
+        using LlamaModel model = LlamaModel.CreateRandom(s_config, 1);
+        using LlamaSession session = model.CreateSession(null, Engine.Options());
+        float[] expected = session.Forward(s_ids).ToArray();
+        int refused = 0;
+        // A second thread tries until the first is done; the first begins again should it have been done too soon.
+        for (int round = 0; round < 100 && refused == 0; round++)
+        {
+            using var begun = new ManualResetEventSlim();
+            float[]? first = null;
+            var thread = new Thread(() =>
+            {
+                begun.Set();
+                first = Insist(session);
+            });
+            thread.Start();
+            begun.Wait();
+            while (thread.IsAlive && refused == 0)
+                refused += IsRefused(() => session.Forward([1])) ? 1 : 0;
+            thread.Join();
+            Assert.Equal(expected, first);
+        }
+
+        Assert.Equal(1, refused);
+        Assert.Equal(expected, session.Forward(s_ids).ToArray());
+
+        static float[] Insist(LlamaSession session)
+        {
+            float[]? logits = null;
+            while (logits is null)
+                IsRefused(() => logits = session.Forward(s_ids).ToArray());
+            return logits;
+        }
+
+        static bool IsRefused(Action call)
+        {
+            try
+            {
+                call();
+                return false;
+            }
+            catch (InvalidOperationException refusal)
+            {
+                Assert.Contains("in use by another thread", refusal.Message, StringComparison.Ordinal);
+                return true;
+            }
+        }
+    }
+
+    [Fact]
+    public void A_recording_is_read_by_many_threads_at_once()
+    {
+        using LlamaModel model = LlamaModel.CreateRandom(s_config, 1);
+        using LlamaSession session = model.CreateSession(RecordingPlan.Heads, Engine.Options());
+        session.Forward(s_ids.AsSpan(0, 20));
+        Dictionary<string, float[]> expected = Engine.Values(session.Cache);
+        // attn.hook_result is not recorded: it is computed from z, by whoever asks first.
+        float[] result = session.Cache.Flat(HookPoint.Result, 3).ToArray();
+        Parallel.For(0, 8, i =>
+        {
+            Engine.SameBits(expected, Engine.Values(session.Cache), $"thread {i}");
+            Assert.Equal(result, session.Cache.Flat(HookPoint.Result, 3).ToArray());
+        });
+    }
+
+    [Fact]
+    public void What_was_disposed_says_so()
+    {
+        LlamaModel model = LlamaModel.CreateRandom(ModelFiles.Small, 1);
+        LlamaSession session = model.CreateSession(RecordingPlan.Heads, Engine.Options());
+        session.Forward([1, 2]);
+        ActivationCache cache = session.Cache;
+        session.Dispose();
+        session.Dispose();
+        Assert.Throws<ObjectDisposedException>(() => session.Forward([1]).Length);
+        Assert.Throws<ObjectDisposedException>(() => session.Append([1]).Length);
+        Assert.Throws<ObjectDisposedException>(() => session.Logits.Length);
+        Assert.Throws<ObjectDisposedException>(() => cache.Flat(HookPoint.Z).Length);
+        Assert.Throws<ObjectDisposedException>(() => cache.Save("nowhere"));
+        model.Dispose();
+        model.Dispose();
+        Assert.Throws<ObjectDisposedException>(() => model.CreateSession());
+    }
+
+    [Fact]
+    public void A_span_that_is_kept_shows_other_numbers_and_never_memory_that_is_gone()
+    {
+        using LlamaModel model = LlamaModel.CreateRandom(ModelFiles.Small, 1);
+        ReadOnlySpan<float> kept;
+        using (LlamaSession session = model.CreateSession(RecordingPlan.Heads, Engine.Options()))
+        {
+            session.Forward([1, 2, 3]);
+            kept = session.Cache.Flat(HookPoint.ResidPre, 1);
+            float[] before = kept.ToArray();
+            session.Forward([4, 5, 6]);
+            Assert.False(kept.SequenceEqual(before));
+        }
+
+        Collect();
+        // Another session writes to the same arena, or none does: the memory is there, and every number in it can be read.
+        using LlamaSession next = model.CreateSession(RecordingPlan.Heads, Engine.Options());
+        next.Forward([7, 8, 9]);
+        Collect();
+        Assert.Equal(3 * ModelFiles.Small.HiddenSize, kept.ToArray().Length);
+    }
+
+    [Fact]
+    public unsafe void A_pass_cancelled_in_any_layer_leaves_the_sequence_where_it_was_and_the_arenas_in_the_pool()
+    {
+        using LlamaModel model = LlamaModel.CreateRandom(s_config, 1);
+        HashSet<Arena> pooled = Pooled(model, returned: true);
+        float[] expected, continued;
+        using (LlamaSession calm = model.CreateSession(null, Engine.Options()))
+        {
+            expected = calm.Forward(s_ids).ToArray();
+            continued = calm.Append([3]).ToArray();
+        }
+
+        using (LlamaSession session = model.CreateSession(RecordingPlan.Heads, Engine.Options()))
+        {
+            for (int layer = 0; layer < s_config.NumHiddenLayers - 1; layer++)
+            {
+                Assert.True(CancelIn(session, layer), $"no pass was cancelled in layer {layer}");
+                Assert.Equal(0, session.Position);
+                Assert.Equal(expected, session.Forward(s_ids).ToArray());
+                Assert.Throws<OperationCanceledException>(() => session.Append([9], new CancellationToken(canceled: true)).Length);
+                Assert.Equal(s_ids.Length, session.Position);
+                Assert.Equal(continued, session.Append([3]).ToArray());
+            }
+        }
+
+        Assert.Equal(pooled, Pooled(model, returned: false));
+    }
+
+    // A watcher sees the pass write the queries of a layer, and has the rest of that layer to cancel in: the span of an earlier pass shows what is written there now.
+    private static unsafe bool CancelIn(LlamaSession session, int layer)
+    {
+        for (int attempt = 0; attempt < 50; attempt++)
+        {
+            session.Forward(s_ids);
+            using var source = new CancellationTokenSource();
+            fixed (float* written = session.Cache.Flat(HookPoint.Q, layer))
+            {
+                nint place = (nint)written;
+                float before = Volatile.Read(ref *written);
+                bool stop = false;
+                var watcher = new Thread(() =>
+                {
+                    while (!Volatile.Read(ref stop) && Volatile.Read(ref *(float*)place).Equals(before))
+                        Thread.SpinWait(1);
+                    source.Cancel();
+                });
+                watcher.Start();
+                try
+                {
+                    session.Forward([.. s_ids.Reverse()], source.Token);
+                }
+                catch (OperationCanceledException)
+                {
+                    return true;
+                }
+                finally
+                {
+                    Volatile.Write(ref stop, true);
+                    watcher.Join();
+                }
+            }
+        }
+
+        return false;
+    }
+
+    private static HashSet<Arena> Pooled(LlamaModel model, bool returned)
+    {
+        HashSet<Arena> arenas = [model.Arenas.Get(), model.Arenas.Get()];
+        foreach (Arena arena in returned ? arenas : [])
+            model.Arenas.Return(arena);
+        return arenas;
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static void Collect()
+    {
+        GC.Collect();
+        GC.WaitForPendingFinalizers();
+        GC.Collect();
+    }
+}
