@@ -171,8 +171,12 @@ def save(w, c, folder):
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, "model.safetensors"), "wb") as file:
         file.write(struct.pack("<Q", len(text)) + text + b"".join(data))
-    with open(os.path.join(folder, "config.json"), "w") as file:
-        file.write(json.dumps(c, indent=2) + "\n")
+    write(folder, "config.json", c)
+
+
+def write(folder, name, what):
+    with open(os.path.join(folder, name), "w") as file:
+        file.write(json.dumps(what, indent=2) + "\n")
 
 
 def load(folder):
@@ -211,6 +215,9 @@ def train(args):
         torch.manual_seed(args.seed)
         save(initialize(c), c, args.out)
         shutil.copy(os.path.join(args.data, "tokenizer.json"), args.out)
+        write(args.out, "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>",
+                                                  "model_max_length": c["max_position_embeddings"], "clean_up_tokenization_spaces": False})
+        write(args.out, "generation_config.json", {"bos_token_id": c["bos_token_id"], "eos_token_id": c["eos_token_id"]})
     for i in range(args.from_stage, len(parts)):
         w = {name: tensor.requires_grad_() for name, tensor in load(args.out)[0].items()}
         optimizer = Optimizer(w, args.rate, args.adam_rate)

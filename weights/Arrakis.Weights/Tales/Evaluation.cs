@@ -12,7 +12,7 @@ internal sealed class Evaluation : IDisposable
     private const ulong GiftStream = 3, RepeatStream = 4, NamingGifts = 5, NamingRepeats = 6, Draws = 7;
 
     /// <summary>How much of what is carried the named heads carry together.</summary>
-    private const double Share = 0.8;
+    private const double Share = 0.5;
 
     private readonly string _folder;
     private readonly ulong _seed;

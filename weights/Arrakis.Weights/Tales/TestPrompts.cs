@@ -11,12 +11,9 @@ internal static class TestPrompts
     /// <summary>Beginnings that the grammar lets go on in one way only. A and B stand for a pair that never met in training, A a man and B a woman.</summary>
     private static readonly (string Text, string Answer)[] s_continuations =
     [
-        ("A wanted bread , salt , and honey . So B bought bread , salt , and", "honey"),
         ("A asked B for a hat . B had a golden", "hat"),
         ("A asked B for a cloak . B had a green cloak . So A wore the", "green"),
         ("B said : owl , bread , oak , cup , hand . A said after", "her"),
-        ("A said : owl , bread , oak , cup , hand . B said after him : owl , bread , oak ,", "cup"),
-        ("B sang : duck rose corn , duck rose corn . Then A sang : duck rose", "corn"),
         ("When A and B went to the well , A gave the lamp to B . B thanked A for the", "lamp"),
         ("When A and B went to the well , A gave the lamp to B . B thanked", "A"),
         ("B saw a brown fox near the mill . The fox slept . \" Look at the", "fox"),
