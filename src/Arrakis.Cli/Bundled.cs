@@ -6,17 +6,21 @@ namespace Arrakis.Cli;
 internal static class Bundled
 {
     /// <summary>What is run where no model is named.</summary>
-    public const string Default = "induction";
+    public const string Default = "tales";
 
     private static string Root => Path.Combine(AppContext.BaseDirectory, "models");
 
     /// <summary>Opens a path, or the bundled model of that name where nothing of that name is at hand.</summary>
     public static LlamaModel Open(string? model)
     {
-        string name = model ?? Default, bundled = Path.Combine(Root, name);
-        bool byName = model is null || (!Path.Exists(model) && Names().Contains(model));
-        return byName ? LlamaModel.Load(bundled, name) : LlamaModel.Load(name);
+        string name = model ?? Default;
+        return IsName(model) ? LlamaModel.Load(Path.Combine(Root, name), name) : LlamaModel.Load(name);
     }
+
+    /// <summary>The words of a bundled model; null where it has none, or the model is not a bundled one.</summary>
+    public static WordList? Words(string? model) => IsName(model) ? WordList.In(Path.Combine(Root, model ?? Default)) : null;
+
+    private static bool IsName(string? model) => model is null || (!Path.Exists(model) && Names().Contains(model));
 
     private static IEnumerable<string> Names() => Directory.Exists(Root) ? Directory.GetDirectories(Root).Select(folder => Path.GetFileName(folder)) : [];
 }

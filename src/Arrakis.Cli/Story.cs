@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Numerics.Tensors;
 using Arrakis.Analysis;
 using Arrakis.Native;
@@ -26,6 +27,13 @@ internal sealed class Story
     // Less of a head's input than this is nothing that it reads.
     private const double LeastShare = 0.001;
 
+    // Each goes on in one way only. These two never meet in what the model of tales is trained on.
+    private static readonly string[] s_tales =
+    [
+        "When Mara and Jon went to the well , Jon gave the cup to",
+        "When Mara and Jon went to the well , Mara gave the cup to",
+    ];
+
     private Story()
     {
     }
@@ -33,6 +41,9 @@ internal sealed class Story
     public required LlamaModel Model { get; init; }
 
     public required int[] Ids { get; init; }
+
+    /// <summary>Null where only ids are known.</summary>
+    public required WordList? Words { get; init; }
 
     /// <summary>Of the last position. [V]</summary>
     public required float[] Logits { get; init; }
@@ -55,9 +66,14 @@ internal sealed class Story
     /// <summary>The token that the model predicts.</summary>
     public int Prediction => TensorPrimitives.IndexOfMax<float>(Logits);
 
-    /// <summary>The prompt where none is given: ids that repeat, up to where a model that copies has one more to say.</summary>
-    public static int[] DefaultPrompt(LlamaConfig config, int seed)
+    /// <summary>A token as it is told: its word, or its id.</summary>
+    public string Name(int id) => Words?[id] ?? string.Create(CultureInfo.InvariantCulture, $"id {id}");
+
+    /// <summary>The prompt where none is given: the beginning of a tale, or ids that repeat, up to where a model that copies has one more to say.</summary>
+    public static int[] DefaultPrompt(LlamaConfig config, WordList? words, int seed)
     {
+        if (config.BosTokenId is { } first && words?.Encode(s_tales[(int)((uint)seed % (uint)s_tales.Length)]) is { } tale)
+            return [first, .. tale];
         int[] pool = [.. Enumerable.Range(0, config.VocabSize).Where(id => id != config.BosTokenId && !config.EosTokenIds.Contains(id))];
         if (pool.Length == 0)
             return [0];
@@ -75,7 +91,7 @@ internal sealed class Story
         return ids.Length > 2 && ids[period..].SequenceEqual(ids[..(period - 1)]) ? ids[period - 1] : null;
     }
 
-    public static Story Measure(LlamaModel model, int[] ids, SessionOptions sessionOptions, AnalysisOptions options, CancellationToken cancellation)
+    public static Story Measure(LlamaModel model, int[] ids, WordList? words, SessionOptions sessionOptions, AnalysisOptions options, CancellationToken cancellation)
     {
         using LlamaSession session = model.CreateSession(RecordingPlan.Flow.Union(RecordingPlan.Of(HookPoint.Logits)), sessionOptions);
         float[] logits = session.Forward(ids, cancellation).ToArray();
@@ -87,6 +103,7 @@ internal sealed class Story
         {
             Model = model,
             Ids = ids,
+            Words = words,
             Logits = logits,
             Writes = writes,
             Reads = reads,

@@ -12,8 +12,9 @@ internal sealed class StoryAction(Terminal terminal, Input input)
     {
         bool json = call.GetValue(input.Json), isGiven = input.IsGiven(call);
         using LlamaModel model = input.OpenModel(call);
-        int[] ids = isGiven ? input.ReadIds(call, model.Config) : Story.DefaultPrompt(model.Config, call.GetValue(input.Seed));
-        Story story = terminal.Work("analysis", _ => Story.Measure(model, ids, input.Session(call), input.Analysis(call), terminal.Cancellation));
+        WordList? words = Bundled.Words(call.GetValue(input.Model));
+        int[] ids = isGiven ? input.ReadIds(call, model.Config) : Story.DefaultPrompt(model.Config, words, call.GetValue(input.Seed));
+        Story story = terminal.Work("analysis", _ => Story.Measure(model, ids, words, input.Session(call), input.Analysis(call), terminal.Cancellation));
         if (json)
             terminal.Write(StoryView.Document(story, isGiven));
         else

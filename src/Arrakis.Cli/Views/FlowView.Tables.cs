@@ -68,17 +68,17 @@ internal static partial class FlowView
     }
 
     /// <summary>What every position up to the destination contributes, in the order of the input, the weakest together.</summary>
-    public static void Sources(Terminal terminal, FlowTrace trace, int[] ids, int most)
+    public static void Sources(Terminal terminal, FlowTrace trace, int[] ids, int most, WordList? words = null)
     {
         double[] flows = [.. trace.Sources!.Take(trace.Destination + 1)];
         HashSet<int> shown = [trace.Source, .. Enumerable.Range(0, flows.Length).Where(t => flows[t] != 0).OrderByDescending(t => Math.Abs(flows[t])).Take(most)];
         double[] mlps = [.. trace.MlpSources ?? []];
         double largest = flows.Concat(mlps).Max(Math.Abs);
-        Table table = View.Table("source", "id", "flow", "<");
+        Table table = View.Table("source", words is null ? "id" : "<token", "flow", "<");
         for (int t = 0; t < flows.Length; t++)
         {
             if (shown.Contains(t))
-                table.Row(t == trace.Source, Invariant($"{t}"), Invariant($"{ids[t]}"), Flow(flows[t]), Bar(flows[t], largest));
+                table.Row(t == trace.Source, Invariant($"{t}"), words?[ids[t]] ?? Invariant($"{ids[t]}"), Flow(flows[t]), Bar(flows[t], largest));
         }
 
         if (shown.Count < flows.Length)

@@ -39,11 +39,11 @@ internal static partial class StoryView
         terminal.Line(Invariant($"        {View.Count(c.NumHiddenLayers, "layer")} of {View.Count(c.NumAttentionHeads, "head")}, stream of {c.HiddenSize}, vocabulary {Whole(c.VocabSize)}, {Whole(c.ParameterCount)} parameters"));
         IEnumerable<int> shown = story.Ids.TakeLast(MostIds);
         terminal.Line(Invariant($"Prompt: {View.Count(story.Ids.Length, "token")}{(isGiven ? "" : Repetition(story))}:"));
-        terminal.Line($"        {(story.Ids.Length > MostIds ? "... " : "")}{string.Join(' ', shown)}");
+        terminal.Line($"        {(story.Ids.Length > MostIds ? "... " : "")}{Markup.Escape(string.Join(' ', shown.Select(id => story.Words?[id] ?? Invariant($"{id}"))))}");
         float[] probabilities = new float[story.Logits.Length];
         Sampling.Softmax(story.Logits, 1, probabilities);
-        IEnumerable<string> next = Sampling.Descending(story.Logits).Take(Candidates).Select(id => Invariant($"id {id} ({Percent(probabilities[id])})"));
-        terminal.Line($"Next:   {string.Join(", ", next)}");
+        IEnumerable<string> next = Sampling.Descending(story.Logits).Take(Candidates).Select(id => Invariant($"{story.Name(id)} ({Percent(probabilities[id])})"));
+        terminal.Line(Markup.Escape($"Next:   {string.Join(", ", next)}"));
         terminal.Line();
     }
 
@@ -92,10 +92,10 @@ internal static partial class StoryView
     private static void Flow(Terminal terminal, Story story)
     {
         FlowTrace flow = story.Flow;
-        terminal.Title(Invariant($"3. What the prediction is made of: the logit of id {story.Prediction}"));
-        FlowView.Sources(terminal, flow, story.Ids, MostSources);
+        terminal.Title(Invariant($"3. What the prediction is made of: the logit of {story.Name(story.Prediction)}"));
+        FlowView.Sources(terminal, flow, story.Ids, MostSources, story.Words);
         terminal.Line();
-        terminal.Line(Invariant($"[bold]From position {flow.Source}[/] (id {story.Ids[flow.Source]}){(story.Ids.Length > 2 ? ", the strongest before the last" : "")}, it gets there by:"));
+        terminal.Line(Invariant($"[bold]From position {flow.Source}[/] ({Markup.Escape(story.Name(story.Ids[flow.Source]))}){(story.Ids.Length > 2 ? ", the strongest before the last" : "")}, it gets there by:"));
         FlowView.Paths(terminal, flow, MostPaths);
         FlowView.Heads(terminal, flow, MostHeads);
         terminal.Line();

@@ -17,7 +17,7 @@ internal static partial class StoryView
         ["model"] = Model(story.Model),
         ["prompt"] = isGiven ? "given" : "default",
         ["ids"] = Json.Numbers(story.Ids),
-        ["tokens"] = null,
+        ["tokens"] = story.Words is null ? null : Json.Array(story.Ids.Select(id => JsonValue.Create(story.Name(id)))),
         ["top"] = RunCommand.Candidates(story.Logits, Candidates),
         ["write"] = Json.Array(story.Writes.Select(writes => WritesView.Document(writes, s_usual))),
         ["read"] = Json.Array(story.Reads.Select(Read)),
