@@ -36,6 +36,7 @@ public sealed class StoryTests
         Assert.Contains("Model:  tales", text.Output);
         Assert.Contains("When Mara and Jon went to the well , Jon gave the cup to", text.Output);
         Assert.Contains("Next:   Mara (", text.Output);
+        Assert.Contains("the beginning of a tale", text.Output);
         Assert.Contains("the logit of Mara", text.Output);
         Assert.Contains("Where to go next", text.Output);
         Assert.InRange(text.Output.Count(c => c == '\n'), 30, 100);
