@@ -5,14 +5,14 @@
 
 Needs PyTorch (Debian's python3-torch 1.13 was used) and NumPy; one thread is fastest there. `--check PROMPTS --out FOLDER` prints the logits of a saved model.
 """
-import argparse, json, math, os, struct, time
+import argparse, json, math, os, shutil, struct, time
 import numpy as np
 import torch
 import torch.nn.functional as F
 
 CONFIG = {
     "architectures": ["LlamaForCausalLM"], "model_type": "llama", "hidden_act": "silu", "attention_bias": False, "mlp_bias": False,
-    "hidden_size": 128, "intermediate_size": 352, "num_hidden_layers": 4, "num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 32,
+    "hidden_size": 128, "intermediate_size": 416, "num_hidden_layers": 4, "num_attention_heads": 8, "num_key_value_heads": 2, "head_dim": 32,
     "max_position_embeddings": 128, "rms_norm_eps": 1e-5, "rope_theta": 10000.0, "tie_word_embeddings": True,
     "bos_token_id": 1, "eos_token_id": 2, "initializer_range": 0.06, "torch_dtype": "bfloat16", "use_cache": True,
 }
@@ -92,18 +92,49 @@ def loss_of(w, c, rows, stress=1.0):
     return (losses * weight.flatten()).sum() / weight.sum()
 
 
+def orthogonal(gradient):
+    """Near the closest matrix with orthogonal rows or columns: five steps of Newton and Schulz, with the coefficients of Keller Jordan's Muon."""
+    x = gradient / (gradient.norm() + 1e-7)
+    x = x.T if x.shape[0] > x.shape[1] else x
+    for _ in range(5):
+        a = x @ x.T
+        x = 3.4445 * x + (-4.7750 * a + 2.0315 * a @ a) @ x
+    return x.T if gradient.shape[0] > gradient.shape[1] else x
+
+
+class Optimizer:
+    """Muon for the matrices of the layers: a rare direction of a gradient counts as much as a common one, and who is the other of two is a rare one. Adam for the rest."""
+
+    def __init__(self, w, rate, adam_rate, decay=0.05, momentum=0.95):
+        self.matrices = [t for name, t in w.items() if t.dim() > 1 and ".layers." in name]
+        self.rest = [t for name, t in w.items() if t.dim() == 1 or ".layers." not in name]
+        self.adam = torch.optim.Adam(self.rest, betas=(0.9, 0.95))
+        self.momenta = [torch.zeros_like(t) for t in self.matrices]
+        self.rate, self.adam_rate, self.decay, self.momentum = rate, adam_rate, decay, momentum
+
+    @torch.no_grad()
+    def step(self, schedule):
+        self.adam.param_groups[0]["lr"] = self.adam_rate * schedule
+        self.adam.step()
+        rate = self.rate * schedule
+        for t, m in zip(self.matrices, self.momenta):
+            m.mul_(self.momentum).add_(t.grad)
+            update = orthogonal(t.grad + self.momentum * m)
+            t.mul_(1 - rate * self.decay).add_(update, alpha=-rate * max(1, t.shape[0] / t.shape[1]) ** 0.5)
+        for t in self.matrices + self.rest:
+            t.grad = None
+
+
 @torch.no_grad()
 def measure(w, c, held_out, gifts, words):
     """Held-out loss, right receivers among unseen pairs, and repeated random words: quick looks while training. Arrakis.Weights measures the model."""
     loss = loss_of(w, c, held_out[:48]).item()
-    right = 0
-    for g in gifts:
-        right += forward(w, c, torch.tensor([g["ids"]]))[0, -1].argmax().item() == g["answer"]
-    hits = []
-    for row in words:
-        period = int(row[0])
-        guess = forward(w, c, row[None, 1:])[0].argmax(-1)
-        hits.append((guess[period + 1:-1] == row[period + 3:]).float().mean().item())
+    prompts = torch.ones(len(gifts), max(len(g["ids"]) for g in gifts), dtype=torch.long)
+    for row, g in zip(prompts, gifts):
+        row[:len(g["ids"])] = torch.tensor(g["ids"])
+    guesses = forward(w, c, prompts).argmax(-1)
+    right = sum(guess[len(g["ids"]) - 1].item() == g["answer"] for guess, g in zip(guesses, gifts))
+    hits = [(guess[row[0] + 1:-1] == row[row[0] + 3:]).float().mean().item() for guess, row in zip(forward(w, c, words[:, 1:]).argmax(-1), words)]
     return {"heldout_loss": round(loss, 4), "gift_accuracy": round(right / len(gifts), 4), "induction_accuracy": round(sum(hits) / len(hits), 4)}
 
 
@@ -140,8 +171,12 @@ def save(w, c, folder):
     os.makedirs(folder, exist_ok=True)
     with open(os.path.join(folder, "model.safetensors"), "wb") as file:
         file.write(struct.pack("<Q", len(text)) + text + b"".join(data))
-    with open(os.path.join(folder, "config.json"), "w") as file:
-        file.write(json.dumps(c, indent=2) + "\n")
+    write(folder, "config.json", c)
+
+
+def write(folder, name, what):
+    with open(os.path.join(folder, name), "w") as file:
+        file.write(json.dumps(what, indent=2) + "\n")
 
 
 def load(folder):
@@ -157,41 +192,52 @@ def load(folder):
     return w, c
 
 
+def stages(args):
+    """The rows that `tales-data` wrote, as a list of batches a stage, each of about `--tokens` tokens."""
+    tokens, out = np.fromfile(os.path.join(args.data, "train.bin"), "<u2"), []
+    for stage in json.load(open(os.path.join(args.data, "stages.json"))):
+        rows, tokens = np.split(tokens, [stage["rows"] * stage["length"]])
+        rows, batch = rows.reshape(-1, stage["length"]), args.tokens // (stage["length"] - 1)
+        out.append([rows[at:at + batch] for at in range(0, len(rows) - batch + 1, batch)])
+    return out
+
+
 def train(args):
+    """Every stage begins with what the one before has saved and with a new optimizer, so that `--from-stage` goes on with the same numbers after an interruption."""
     vocabulary = json.load(open(os.path.join(args.data, "tokenizer.json")))["model"]["vocab"]
     c = {**CONFIG, **json.loads(args.config), "vocab_size": len(vocabulary)}
-    length = c["max_position_embeddings"] + 1
-    rows = np.fromfile(os.path.join(args.data, "train.bin"), "<u2").reshape(-1, length)
-    held_out = pad_documents(np.fromfile(os.path.join(args.data, "heldout.bin"), "<u2"), length)
+    held_out = pad_documents(np.fromfile(os.path.join(args.data, "heldout.bin"), "<u2"), c["max_position_embeddings"] + 1)
     gifts, words = json.load(open(os.path.join(args.data, "prompts.json")))["gifts"], random_words(c, 40)
-    assert args.steps * args.batch <= len(rows), f"{args.steps} steps of {args.batch} rows need more than the {len(rows)} rows there are"
-    torch.manual_seed(args.seed)
-    w = initialize(c)
-    decay = [t for t in w.values() if t.dim() > 1]
-    optimizer = torch.optim.AdamW([{"params": decay, "weight_decay": 0.1}, {"params": [t for t in w.values() if t.dim() == 1], "weight_decay": 0.0}],
-                                  lr=args.lr, betas=(0.9, 0.95))
-    print(f"{sum(t.numel() for t in w.values())} parameters, vocabulary {len(vocabulary)}", flush=True)
-    curve, start, recent = [], time.time(), []
-    for step in range(args.steps):
-        warm = min(1.0, (step + 1) / args.warmup)
-        cosine = 0.02 + 0.98 * 0.5 * (1 + math.cos(math.pi * step / args.steps))
-        for group in optimizer.param_groups:
-            group["lr"] = args.lr * warm * cosine
-        batch = torch.from_numpy(rows[step * args.batch:(step + 1) * args.batch].astype(np.int64))
-        loss = loss_of(w, c, batch, args.stress)
-        optimizer.zero_grad(set_to_none=True)
-        loss.backward()
-        torch.nn.utils.clip_grad_norm_(w.values(), 1.0)
-        optimizer.step()
-        recent.append(loss.item())
-        if (step + 1) % args.every == 0 or step + 1 == args.steps:
-            curve.append({"step": step + 1, "seconds": round(time.time() - start), "cpu_seconds": round(time.process_time()), "train_loss": round(sum(recent) / len(recent), 4),
-                          **measure(w, c, held_out, gifts, words)})
-            recent = []
-            print(json.dumps(curve[-1]), flush=True)
-            save(w, c, args.out)
-    with open(args.log, "w") as file:
-        json.dump({"steps": args.steps, "batch": args.batch, "lr": args.lr, "warmup": args.warmup, "seed": args.seed, "stress": args.stress, "curve": curve}, file, indent=1)
+    parts = stages(args)
+    log = json.load(open(args.log)) if args.from_stage else {"curve": []}
+    log.update({"tokens": args.tokens, "rate": args.rate, "adam_rate": args.adam_rate, "warmup": args.warmup, "seed": args.seed, "stress": args.stress})
+    if not args.from_stage:
+        torch.manual_seed(args.seed)
+        save(initialize(c), c, args.out)
+        shutil.copy(os.path.join(args.data, "tokenizer.json"), args.out)
+        write(args.out, "tokenizer_config.json", {"tokenizer_class": "PreTrainedTokenizerFast", "bos_token": "<s>", "eos_token": "</s>", "unk_token": "<unk>",
+                                                  "model_max_length": c["max_position_embeddings"], "clean_up_tokenization_spaces": False})
+        write(args.out, "generation_config.json", {"bos_token_id": c["bos_token_id"], "eos_token_id": c["eos_token_id"]})
+    for i in range(args.from_stage, len(parts)):
+        w = {name: tensor.requires_grad_() for name, tensor in load(args.out)[0].items()}
+        optimizer = Optimizer(w, args.rate, args.adam_rate)
+        start, begun, recent, steps = time.time(), time.process_time(), [], len(parts[i])
+        print(f"stage {i}: {steps} steps, {sum(t.numel() for t in w.values())} parameters, vocabulary {len(vocabulary)}", flush=True)
+        for step, rows in enumerate(parts[i], 1):
+            loss = loss_of(w, c, torch.from_numpy(rows.astype(np.int64)), args.stress)
+            loss.backward()
+            # Up within the first steps; in the last stage down to nothing over its last 80 %.
+            down = (1 - (step - 1) / steps) / 0.8 if i + 1 == len(parts) else 1.0
+            optimizer.step(min(1.0, step / args.warmup, down))
+            recent.append(loss.item())
+            if step % args.every == 0 or step == steps:
+                log["curve"].append({"stage": i, "step": step, "seconds": round(time.time() - start), "cpu_seconds": round(time.process_time() - begun),
+                                     "train_loss": round(sum(recent) / len(recent), 4), **measure(w, c, held_out, gifts, words)})
+                recent = []
+                print(json.dumps(log["curve"][-1]), flush=True)
+        save(w, c, args.out)
+        with open(args.log, "w") as file:
+            file.write(json.dumps(log, indent=1) + "\n")
 
 
 def check(args):
@@ -205,8 +251,9 @@ if __name__ == "__main__":
     parser = argparse.ArgumentParser()
     parser.add_argument("--data"), parser.add_argument("--out", required=True), parser.add_argument("--log", default="curve.json")
     parser.add_argument("--check"), parser.add_argument("--prompts", type=int, default=8)
-    parser.add_argument("--steps", type=int, default=2000), parser.add_argument("--batch", type=int, default=32), parser.add_argument("--lr", type=float, default=3e-3)
-    parser.add_argument("--warmup", type=int, default=100), parser.add_argument("--every", type=int, default=100), parser.add_argument("--seed", type=int, default=1), parser.add_argument("--stress", type=float, default=8.0)
+    parser.add_argument("--seed", type=int, default=1), parser.add_argument("--tokens", type=int, default=2304, help="of one step")
+    parser.add_argument("--rate", type=float, default=0.02), parser.add_argument("--adam-rate", type=float, default=3e-3), parser.add_argument("--stress", type=float, default=8.0)
+    parser.add_argument("--warmup", type=int, default=50), parser.add_argument("--every", type=int, default=100), parser.add_argument("--from-stage", type=int, default=0)
     parser.add_argument("--config", default="{}", help="JSON that overrides the model's shape"), parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

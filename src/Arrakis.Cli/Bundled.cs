@@ -6,21 +6,22 @@ namespace Arrakis.Cli;
 internal static class Bundled
 {
     /// <summary>What is run where no model is named.</summary>
-    public const string Default = "induction";
+    public const string Default = "tales";
 
     private static string Root => Path.Combine(AppContext.BaseDirectory, "models");
 
     /// <summary>The path of a model: of the bundled one of that name where nothing of that name is at hand.</summary>
     public static string PathOf(string? model) =>
-        model is null || (!Path.Exists(model) && Names().Contains(model)) ? Path.Combine(Root, model ?? Default) : model;
+        IsName(model) ? Path.Combine(Root, model ?? Default) : model!;
 
     /// <summary>Opens a path, or the bundled model of that name where nothing of that name is at hand.</summary>
     public static LlamaModel Open(string? model)
     {
-        string name = model ?? Default, bundled = Path.Combine(Root, name);
-        bool byName = model is null || (!Path.Exists(model) && Names().Contains(model));
-        return byName ? LlamaModel.Load(bundled, name) : LlamaModel.Load(name);
+        string name = model ?? Default;
+        return IsName(model) ? LlamaModel.Load(Path.Combine(Root, name), name) : LlamaModel.Load(name);
     }
+
+    private static bool IsName(string? model) => model is null || (!Path.Exists(model) && Names().Contains(model));
 
     private static IEnumerable<string> Names() => Directory.Exists(Root) ? Directory.GetDirectories(Root).Select(folder => Path.GetFileName(folder)) : [];
 }

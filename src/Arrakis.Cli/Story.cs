@@ -26,6 +26,13 @@ internal sealed class Story
     // Less of a head's input than this is nothing that it reads.
     private const double LeastShare = 0.001;
 
+    // Each goes on in one way only. These two never meet in what the model of tales is trained on.
+    private static readonly string[] s_tales =
+    [
+        "When Mara and Jon went to the well , Jon gave the cup to",
+        "When Mara and Jon went to the well , Mara gave the cup to",
+    ];
+
     private Story()
     {
     }
@@ -58,9 +65,12 @@ internal sealed class Story
     /// <summary>The token that the model predicts.</summary>
     public int Prediction => TensorPrimitives.IndexOfMax<float>(Logits);
 
-    /// <summary>The prompt where none is given: ids that repeat, up to where a model that copies has one more to say.</summary>
-    public static int[] DefaultPrompt(LlamaConfig config, int seed)
+    /// <summary>The prompt where none is given: the beginning of a tale, or ids that repeat, up to where a model that copies has one more to say.</summary>
+    public static int[] DefaultPrompt(LlamaConfig config, Tokens tokens, int seed)
     {
+        int[] tale = tokens.Tokenizer?.Encode(s_tales[(int)((uint)seed % (uint)s_tales.Length)]) ?? [];
+        if (tale.Length > 0 && tale.Length <= config.MaxPositionEmbeddings)
+            return tale;
         int[] pool = [.. Enumerable.Range(0, config.VocabSize).Where(id => id != config.BosTokenId && !config.EosTokenIds.Contains(id))];
         if (pool.Length == 0)
             return [0];

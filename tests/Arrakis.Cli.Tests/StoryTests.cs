@@ -29,20 +29,45 @@ public sealed class StoryTests
     }
 
     [Fact]
-    public void Without_a_model_and_a_prompt_it_tells_of_the_induction_circuit()
+    public void Without_a_model_and_a_prompt_it_tells_one_tale_in_words()
     {
         Called text = Called.With();
+        Assert.Equal((0, ""), (text.Code, text.Error));
+        Assert.Contains("Model:  tales", text.Output);
+        Assert.Contains("When Mara and Jon went to the well , Jon gave the cup to", text.Output);
+        Assert.Contains("Next:   Mara (", text.Output);
+        Assert.Contains("the beginning of a tale", text.Output);
+        Assert.Contains("the logit of Mara", text.Output);
+        Assert.Contains("Where to go next", text.Output);
+        Assert.InRange(text.Output.Count(c => c == '\n'), 30, 100);
+
+        JsonElement story = Called.Json();
+        Assert.Equal("default", story.GetProperty("prompt").GetString());
+        string[] tokens = [.. story.Items("tokens").Select(token => token.GetString()!)];
+        Assert.Equal(["<s>", "When", "Mara"], tokens[..3]);
+        Assert.Equal(tokens.Length, story.Ints("ids").Length);
+        Assert.Equal(story.Ints("ids")[2], story.Items("top")[0].Int("id"));
+    }
+
+    [Fact]
+    public void With_another_seed_the_other_one_gives() => Assert.Contains("Next:   Jon (", Called.Text("--seed", "1"));
+
+    [Fact]
+    public void The_induction_circuit_is_told_of_in_ids()
+    {
+        Called text = Called.With("--model", "induction");
         Assert.Equal((0, ""), (text.Code, text.Error));
         Assert.Contains("Model:  induction", text.Output);
         Assert.Contains("induction        L1H1", text.Output);
         Assert.Contains("Where to go next", text.Output);
         Assert.InRange(text.Output.Count(c => c == '\n'), 30, 100);
 
-        Called json = Called.With("--json");
+        Called json = Called.With("--model", "induction", "--json");
         Assert.Equal((0, ""), (json.Code, json.Error));
         JsonElement story = JsonDocument.Parse(json.Output).RootElement;
         Assert.Equal("default", story.GetProperty("prompt").GetString());
         int[] ids = story.Ints("ids");
+        Assert.Equal(JsonValueKind.Null, story.GetProperty("tokens").ValueKind);
         // A token that begins, and eight that repeat; the last of them is what the model goes on with.
         Assert.Equal(ids[1..8], ids[9..]);
         Assert.Equal(ids[8], story.GetProperty("top")[0].GetProperty("id").GetInt32());
@@ -52,5 +77,6 @@ public sealed class StoryTests
     public void The_shortest_prompt_is_a_story_too() => Assert.Contains("position 0", Called.Text("--model", GoldenModel.First.Folder, "--ids", "3"));
 
     [Fact]
-    public void Another_seed_is_another_prompt() => Assert.NotEqual(Called.With("--json").Output, Called.With("--json", "--seed", "1").Output);
+    public void Another_seed_is_another_prompt() => Assert.NotEqual(
+        Called.With("--model", "induction", "--json").Output, Called.With("--model", "induction", "--json", "--seed", "1").Output);
 }

@@ -9,7 +9,7 @@ internal static class Program
 {
     private const string Usage = """
         induction      --out FOLDER [--kv-heads 4]               the hand-built model; its four heads share as many kv heads
-        tales-data     --out FOLDER [--seed 1] [--rows 64000]    the training tokens, held-out tales, prompts and tokenizer.json of the tales model
+        tales-data     --out FOLDER [--seed 1]                   the training tokens, held-out tales, prompts and tokenizer.json of the tales model
         tales-verify   --data FOLDER [--seed 1] [--rows 64000]   whether a folder holds what the seed gives, and that is in order
         tales-evaluate --model FOLDER --data FOLDER [--seed 1] [--torch LOGITS] [--report FILE] [--draws 20]   what the model card says
         """;
@@ -27,10 +27,10 @@ internal static class Program
                 InductionModel.Write(options["--out"], Number("--kv-heads", 4));
                 return 0;
             case "tales-data" when options.ContainsKey("--out"):
-                TalesData.Write(options["--out"], (ulong)Number("--seed", 1), Number("--rows", 64_000));
+                TalesData.Write(options["--out"], (ulong)Number("--seed", 1));
                 return 0;
             case "tales-verify" when options.ContainsKey("--data"):
-                string? wrong = TalesData.Verify(options["--data"], (ulong)Number("--seed", 1), Number("--rows", 64_000));
+                string? wrong = TalesData.Verify(options["--data"], (ulong)Number("--seed", 1));
                 Console.WriteLine(wrong ?? "in order");
                 return wrong is null ? 0 : 1;
             case "tales-evaluate" when options.ContainsKey("--model") && options.ContainsKey("--data"):

@@ -46,7 +46,7 @@ internal sealed class ReportCommand : Command
         if (places.OfType<string>().Select(Path.GetFullPath).Distinct().Count() < places.OfType<string>().Count())
             throw new UsageException("--output, --data and --graph name the same file: give each its own");
         using LlamaModel model = _input.OpenModel(call);
-        int[] ids = _input.IsGiven(call) ? _input.ReadIds(call, model.Config) : Story.DefaultPrompt(model.Config, call.GetValue(_input.Seed));
+        int[] ids = _input.IsGiven(call) ? _input.ReadIds(call, model.Config) : Story.DefaultPrompt(model.Config, _input.Tokens(call), call.GetValue(_input.Seed));
         ReportOptions options = Wanted(call, ids);
         using LlamaSession session = model.CreateSession(HeadReport.Plan, _input.Session(call));
         HeadReport report = _terminal.Work("report", progress =>

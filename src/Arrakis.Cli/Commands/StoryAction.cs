@@ -13,7 +13,7 @@ internal sealed class StoryAction(Terminal terminal, Input input)
         bool json = call.GetValue(input.Json), isGiven = input.IsGiven(call);
         using LlamaModel model = input.OpenModel(call);
         Tokens tokens = input.Tokens(call);
-        int[] ids = isGiven ? input.ReadIds(call, model.Config) : Story.DefaultPrompt(model.Config, call.GetValue(input.Seed));
+        int[] ids = isGiven ? input.ReadIds(call, model.Config) : Story.DefaultPrompt(model.Config, tokens, call.GetValue(input.Seed));
         Story story = terminal.Work("analysis", _ => Story.Measure(model, ids, tokens, input.Session(call), input.Analysis(call), terminal.Cancellation));
         if (json)
             terminal.Write(StoryView.Document(story, isGiven));

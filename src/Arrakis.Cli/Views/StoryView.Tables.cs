@@ -49,7 +49,7 @@ internal static partial class StoryView
 
     private static string Repetition(Story story) => Story.Continuation(story.Model.Config, story.Ids) is { } id
         ? Invariant($" that repeat; a model that copies goes on with {Markup.Escape(story.Tokens.Name(id))}")
-        : ", a default";
+        : story.Tokens.Tokenizer is null ? ", a default" : ", the beginning of a tale";
 
     private static void Writes(Terminal terminal, Story story)
     {

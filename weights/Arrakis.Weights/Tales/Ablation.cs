@@ -31,9 +31,29 @@ internal sealed class Ablation : IDisposable
 
     public LlamaModel Model { get; }
 
+    /// <summary>How far a score falls without the named heads, and without as many others, drawn at random again and again.</summary>
+    public static Drops Compare(string folder, LlamaModel model, IReadOnlyCollection<(int Layer, int Head)> named, int draws, SeededRandom random, Func<LlamaModel, double> score)
+    {
+        LlamaConfig c = model.Config;
+        double whole = score(model);
+        (int, int)[] others = [.. Enumerable.Range(0, c.NumHiddenLayers).SelectMany(l => Enumerable.Range(0, c.NumAttentionHeads).Select(h => (l, h))).Except(named)];
+        return new Drops(Without(named), [.. Enumerable.Range(0, draws).Select(_ => Without(random.PickDistinct(others, named.Count)))]);
+
+        double Without(IEnumerable<(int Layer, int Head)> heads)
+        {
+            using var ablation = new Ablation(folder, c, heads);
+            return whole - score(ablation.Model);
+        }
+    }
+
     public void Dispose()
     {
         Model.Dispose();
         _folder.Delete(recursive: true);
     }
+
+    /// <summary>By how much a score fell.</summary>
+    /// <param name="Named">Without the named heads.</param>
+    /// <param name="Others">Without as many others, draw by draw.</param>
+    public sealed record Drops(double Named, double[] Others);
 }

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Numerics.Tensors;
 using System.Runtime.InteropServices;
 using System.Text.Json.Nodes;
 using Arrakis.Analysis;
@@ -13,7 +12,7 @@ internal sealed class Evaluation : IDisposable
     private const ulong GiftStream = 3, RepeatStream = 4, NamingGifts = 5, NamingRepeats = 6, Draws = 7;
 
     /// <summary>How much of what is carried the named heads carry together.</summary>
-    private const double Share = 0.8;
+    private const double Share = 0.5;
 
     private readonly string _folder;
     private readonly ulong _seed;
@@ -55,10 +54,11 @@ internal sealed class Evaluation : IDisposable
         Say("induction, all", Scores.Induction(_model, repeats));
 
         Detect();
-        List<(int Layer, int Head)> carriers = NameGiftHeads();
-        Ablate("gift", carriers, draws, model => Scores.Gifts(model, gifts).First);
-        carriers = NameInductionHeads();
-        Ablate("induction", carriers, draws, model => Scores.Induction(model, repeats));
+        var naming = new Naming(_model, Share, Tell);
+        List<(int Layer, int Head)> named = naming.GiftHeads(GiftPrompt.Write(100, _seed, NamingGifts, _pairs, _vocabulary));
+        Ablate("gift", named, draws, model => Scores.Gifts(model, gifts).First);
+        named = naming.InductionHeads([.. Repeated.Write(10, _seed, NamingRepeats, c).Where(row => row.Period <= 40)]);
+        Ablate("induction", named, draws, model => Scores.Induction(model, repeats));
         if (report is not null)
             File.WriteAllText(report, _report.ToJsonString(new() { WriteIndented = true }) + "\n");
     }
@@ -86,21 +86,11 @@ internal sealed class Evaluation : IDisposable
         using LlamaSession session = _model.CreateSession(RecordingPlan.None, Scores.OneThread);
         var grammar = new Grammar();
         int sentences = 0, grammatical = 0, complete = 0, strangers = 0, tellable = 0;
-        int stop = _vocabulary["."];
         for (int i = 0; i < tales.Length; i++)
         {
-            int second = Array.IndexOf(tales[i], stop, Array.IndexOf(tales[i], stop) + 1);
-            int[] prompt = tales[i][..(second + 4)];
-            var ids = new List<int>(prompt);
-            ReadOnlySpan<float> logits = session.Forward(prompt);
-            while (ids.Count < _model.Config.MaxPositionEmbeddings && ids[^1] != Vocabulary.End)
-            {
-                ids.Add(TensorPrimitives.IndexOfMax(logits));
-                logits = session.Append([ids[^1]]);
-            }
-
+            int[] prompt = Scores.Opening(tales[i], _vocabulary), ids = Scores.Complete(session, prompt, _model.Config.MaxPositionEmbeddings);
             string[] words = [.. ids.Select(id => _vocabulary.Tokens[id])];
-            string[][] written = [.. Grammar.SentencesOf(words[(second + 1)..])];
+            string[][] written = [.. Grammar.SentencesOf(words[(Array.LastIndexOf(prompt, _vocabulary["."]) + 1)..])];
             sentences += written.Length;
             grammatical += written.Count(grammar.Accepts);
             complete += ids[^1] == Vocabulary.End ? 1 : 0;
@@ -150,67 +140,14 @@ internal sealed class Evaluation : IDisposable
         List("what came after it", h => h.Induction);
     }
 
-    private List<(int Layer, int Head)> NameGiftHeads()
-    {
-        var carriers = new Carriers(_model);
-        using LlamaSession session = _model.CreateSession(RecordingPlan.Flow, Scores.OneThread);
-        GiftPrompt[] gifts = GiftPrompt.Write(100, _seed, NamingGifts, _pairs, _vocabulary);
-        double[,] Over(Func<ActivationCache, GiftPrompt, double[,]> trace) =>
-            Carriers.Mean(gifts.Select(gift => OnRun(session, gift.Ids, cache => trace(cache, gift))), _model.Config);
-        List<(int Layer, int Head)> movers = Name("gift movers", Over(carriers.GiftMovers));
-        (int Layer, int Head) late = movers.First(head => head.Layer > 0);
-        return [.. movers.Union(Name($"gift finders, for L{late.Layer}H{late.Head}", Over((cache, gift) => carriers.GiftFinders(cache, gift, late))))];
-    }
-
-    private List<(int Layer, int Head)> NameInductionHeads()
-    {
-        var carriers = new Carriers(_model);
-        using LlamaSession session = _model.CreateSession(RecordingPlan.Flow, Scores.OneThread);
-        Repeated[] rows = [.. Repeated.Write(10, _seed, NamingRepeats, _model.Config).Where(row => row.Period <= 40)];
-        double[,] Over(Func<ActivationCache, Repeated, int, double[,]> trace) =>
-            Carriers.Mean(rows.SelectMany(row => Places(row).Select(t => OnRun(session, row.Ids, cache => trace(cache, row, t)))), _model.Config);
-        List<(int Layer, int Head)> movers = Name("induction movers", Over(carriers.InductionMovers));
-        (int Layer, int Head) late = movers.First(head => head.Layer > 0);
-        return [.. movers.Union(Name($"induction finders, for L{late.Layer}H{late.Head}", Over((cache, row, t) => carriers.InductionFinders(cache, row, t, late))))];
-    }
-
-    /// <summary>A few places of the second period.</summary>
-    private static int[] Places(Repeated row) => [row.Period + 2, row.Period + (row.Period / 2), (2 * row.Period) - 1];
-
-    private static double[,] OnRun(LlamaSession session, int[] ids, Func<ActivationCache, double[,]> trace)
-    {
-        session.Forward(ids);
-        return trace(session.Cache);
-    }
-
-    private List<(int Layer, int Head)> Name(string what, double[,] flow)
-    {
-        List<(int Layer, int Head, double Flow)> heads = Carriers.Strongest(flow, Share);
-        string list = string.Join(", ", heads.Select(head => string.Create(CultureInfo.InvariantCulture, $"L{head.Layer}H{head.Head} {head.Flow:+0.000;-0.000}")));
-        Tell(what, list);
-        return [.. heads.Select(head => (head.Layer, head.Head))];
-    }
-
     /// <summary>The fall of a score without the named heads, against that without as many others, drawn at random again and again.</summary>
     private void Ablate(string what, List<(int Layer, int Head)> named, int draws, Func<LlamaModel, double> score)
     {
-        LlamaConfig c = _model.Config;
-        double whole = score(_model);
-        double drop = whole - Without(named, score);
-        (int, int)[] others = [.. Enumerable.Range(0, c.NumHiddenLayers).SelectMany(l => Enumerable.Range(0, c.NumAttentionHeads).Select(h => (l, h))).Except(named)];
-        var random = new SeededRandom(_seed, Draws);
-        double[] drops = [.. Enumerable.Range(0, draws).Select(_ => whole - Without(random.PickDistinct(others, named.Count), score))];
-        Say($"{what}: score", whole);
-        Say($"{what}: drop without the {named.Count} named heads", drop);
-        Say($"{what}: mean drop without {named.Count} others, {draws} draws", drops.Average());
-        Say($"{what}: largest such drop", drops.Max());
-        Say($"{what}: drop over mean drop", drop / Math.Max(drops.Average(), 1e-9));
-    }
-
-    private double Without(IEnumerable<(int Layer, int Head)> heads, Func<LlamaModel, double> score)
-    {
-        using var ablation = new Ablation(_folder, _model.Config, heads);
-        return score(ablation.Model);
+        Ablation.Drops drops = Ablation.Compare(_folder, _model, named, draws, new SeededRandom(_seed, Draws), score);
+        Say($"{what}: drop without the {named.Count} named heads", drops.Named);
+        Say($"{what}: mean drop without {named.Count} others, {draws} draws", drops.Others.Average());
+        Say($"{what}: largest such drop", drops.Others.Max());
+        Say($"{what}: drop over mean drop", drops.Named / Math.Max(drops.Others.Average(), 1e-9));
     }
 
     private void Tell(string what, string list)

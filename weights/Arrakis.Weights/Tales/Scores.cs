@@ -65,6 +65,28 @@ internal static class Scores
         return (nats, ids.Length - 1);
     }
 
+    /// <summary>A tale's first two sentences, and three words more.</summary>
+    public static int[] Opening(int[] tale, Vocabulary vocabulary)
+    {
+        int stop = vocabulary["."];
+        return tale[..(Array.IndexOf(tale, stop, Array.IndexOf(tale, stop) + 1) + 4)];
+    }
+
+    /// <summary>The prompt and how a model goes on, the likeliest word at a time, to the end of the tale or of the context.</summary>
+    public static int[] Complete(LlamaSession session, int[] prompt, int context)
+    {
+        var ids = new List<int>(prompt);
+        ReadOnlySpan<float> logits = session.Forward(prompt);
+        while (ids.Count < context && ids[^1] != Vocabulary.End)
+        {
+            ids.Add(TensorPrimitives.IndexOfMax(logits));
+            if (ids.Count < context)
+                logits = session.Append([ids[^1]]);
+        }
+
+        return [.. ids];
+    }
+
     /// <summary>Shares of prompts in which the receiver beats the giver, and in which the receiver is the first of all words.</summary>
     public static (double OverOther, double First) Gifts(LlamaModel model, IReadOnlyCollection<GiftPrompt> prompts)
     {

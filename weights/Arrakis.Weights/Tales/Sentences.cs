@@ -40,21 +40,6 @@ internal static class Sentences
         "The {kin} of {C} {handled} the {object} .",
     ];
 
-    /// <summary>How two meet, in the shortest tales.</summary>
-    public static readonly string[] Encounters = ["{A} and {B} {deed} .", "{A} met {B} .", "Here come {A} and {B} .", "{A} {deed} , and {B} {deed} .", "{A} saw {B} near the {place1} ."];
-
-    /// <summary>What one does to the other, in the shortest tales.</summary>
-    public static readonly string[] ShortActs =
-        ["{S} and {R} {deed} .", "{S} met {R} .", "{S} saw {R} .", "{S} thanked {R} .", "{S} gave it to {R} .", "{S} waved to {R} .", "{S} spoke to {R} ."];
-
-    /// <summary>The same, with the other named later after the one.</summary>
-    public static readonly string[] LongActs =
-    [
-        "{S} {gave} the {object} to {R} .",
-        "{S} {gave} a {color} {object} to {R} .",
-        "{S} {deed} and {gave} the {object} to {R} .",
-    ];
-
     /// <summary>How a gift begins: both are named, in this order; a giving follows.</summary>
     public static readonly string[] Leads =
     [
@@ -143,9 +128,9 @@ internal static class Sentences
     /// <summary>Every complete sentence, with S and R as A and B: for the vocabulary and for <see cref="Grammar"/>.</summary>
     public static IEnumerable<string> All()
     {
-        foreach (string sentence in (string[])[.. Beginnings, .. Meetings, .. Strangers, .. Encounters, .. Endings])
+        foreach (string sentence in (string[])[.. Beginnings, .. Meetings, .. Strangers, .. Endings])
             yield return sentence;
-        foreach (string sentence in (string[])[.. ShortActs, .. LongActs, .. Thanks, .. Returns, .. Scenes.SelectMany(scene => scene)])
+        foreach (string sentence in (string[])[.. Thanks, .. Returns, .. Scenes.SelectMany(scene => scene)])
             yield return Cast(sentence, "A", "B");
         foreach (string lead in Leads)
         {

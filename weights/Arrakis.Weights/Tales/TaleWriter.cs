@@ -5,7 +5,7 @@ internal sealed class TaleWriter(SeededRandom random, Pairs pairs, bool heldOut)
 {
     private readonly Dictionary<string, string> _bound = [];
 
-    /// <summary>Where, in the document that was written last, the name of who gets a gift stands.</summary>
+    /// <summary>Where, in the document that was written last, stands what only looking back tells: the name of who gets a gift.</summary>
     public HashSet<int> Receivers { get; } = [];
 
     /// <summary>Words that a recitation draws from: the whole vocabulary but the special tokens.</summary>
@@ -34,32 +34,31 @@ internal sealed class TaleWriter(SeededRandom random, Pairs pairs, bool heldOut)
         return tale;
     }
 
+    /// <summary>A gift and nothing else, or one sentence more: the shortest tale. What it says is told elsewhere; here only the receiver's name is foretold.</summary>
+    public (List<string> Text, HashSet<int> Random) GiftAlone()
+    {
+        Cast();
+        var tale = new List<string>();
+        (string s, string r) = Giving(tale);
+        if (random.Chance(50))
+            Write(tale, Sentences.Cast(random.Pick(Sentences.Thanks), s, r));
+        return (tale, [.. Enumerable.Range(0, tale.Count).Where(at => !Receivers.Contains(at))]);
+    }
+
+    /// <summary>Random words, all different, over and over until the length is reached; and which of them nothing foretells.</summary>
+    public (List<string> Text, HashSet<int> Random) Repeats(int length)
+    {
+        int period = 4 + random.Below(Math.Max(1, (length / 2) - 5));
+        string[] words = RandomWords(period);
+        return ([.. Enumerable.Range(0, length).Select(i => words[i % period])], [.. Enumerable.Range(0, period + 1)]);
+    }
+
     /// <summary>Perhaps a sentence or two about others, then a gift and what follows.</summary>
     public List<string> ShortTale()
     {
         List<string> tale = Before();
         Gift(tale);
         return tale;
-    }
-
-    /// <summary>
-    /// Two meet, and one does something to the other, again and again: the shortest tales. What they say besides is told elsewhere; here only the other's name is foretold.
-    /// </summary>
-    public (List<string> Text, HashSet<int> Random) Encounter()
-    {
-        Cast();
-        var tale = new List<string>();
-        Write(tale, random.Pick(Sentences.Encounters));
-        int acts = 3 + random.Below(5);
-        for (int i = 0; i < acts; i++)
-        {
-            (string s, string r) = random.Below(2) == 0 ? ("A", "B") : ("B", "A");
-            int begin = tale.Count;
-            Write(tale, Sentences.Cast(random.Pick(random.Chance(65) ? Sentences.ShortActs : Sentences.LongActs), s, r));
-            Receivers.Add(tale.IndexOf(_bound[r], begin));
-        }
-
-        return (tale, [.. Enumerable.Range(0, tale.Count).Where(at => !Receivers.Contains(at))]);
     }
 
     /// <summary>A tale up to the name of who gets the gift, who that is, who gave, and who else was named.</summary>

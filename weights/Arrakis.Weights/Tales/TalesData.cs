@@ -7,12 +7,25 @@ namespace Arrakis.Weights.Tales;
 
 /// <summary>
 /// <c>tales-data</c>: writes what the tales model is trained on and measured with. The bytes depend on the seed alone.
-/// Rows are <see cref="RowLength"/> tokens: one long recitation, or documents one after the other, the last cut where the row ends.
+/// Training goes in stages of rows of one length. A row holds recitations, or tales, one after the other, the last cut where the row ends.
 /// </summary>
 internal static class TalesData
 {
-    /// <summary>The context of the model, and one more to predict.</summary>
-    public const int RowLength = 129;
+    /// <summary>
+    /// What is learned first and what then. Where there are few places to look at, and nothing else to learn, looking back at the right one is found within minutes;
+    /// and short rows are cheap.
+    /// </summary>
+    private static readonly Stage[] s_stages =
+    [
+        new(Length: 49, Rows: 19_200, IsFirst: true, Recitations: 40, Tales: 0),
+        new(Length: Context + 1, Rows: 2_700, IsFirst: false, Recitations: 25, Tales: 60),
+        new(Length: Context + 1, Rows: 5_400, IsFirst: false, Recitations: 25, Tales: 60),
+    ];
+
+    /// <summary>The context of the model.</summary>
+    private const int Context = 128;
+
+    private const ulong HeldOutStream = 2, TrainingStream = 10;
 
     /// <summary>Marks a token that training does not ask for: nothing foretells a random word that is said for the first time.</summary>
     private const int Unasked = 0x8000;
@@ -21,22 +34,22 @@ internal static class TalesData
     private const int Stressed = 0x4000;
 
     /// <summary>Writes everything into a folder.</summary>
-    public static void Write(string folder, ulong seed, int rows)
+    public static void Write(string folder, ulong seed)
     {
         Directory.CreateDirectory(folder);
         var vocabulary = new Vocabulary();
         var pairs = new Pairs(seed);
 
-        var random = new SeededRandom(seed, 1);
-        WriteTokens(Path.Combine(folder, "train.bin"), Rows(rows, vocabulary, random, pairs));
-        var unseen = new SeededRandom(seed, 2);
+        WriteTokens(Path.Combine(folder, "train.bin"), [.. s_stages.SelectMany((stage, i) => Rows(stage, vocabulary, new SeededRandom(seed, TrainingStream + (ulong)i), pairs))]);
+        WriteText(Path.Combine(folder, "stages.json"), JsonSerializer.Serialize(s_stages.Select(stage => new { length = stage.Length, rows = stage.Rows })) + "\n");
+        var unseen = new SeededRandom(seed, HeldOutStream);
         ushort[] tales = TaleRows(600, vocabulary, unseen, pairs);
         WriteTokens(Path.Combine(folder, "heldout.bin"), tales);
         WriteText(Path.Combine(folder, "prompts.json"), TestPrompts.Write(vocabulary, seed, pairs));
         WriteText(Path.Combine(folder, "tokenizer.json"), TokenizerJson(vocabulary));
         Console.WriteLine(string.Create(
             CultureInfo.InvariantCulture,
-            $"{vocabulary.Tokens.Count} tokens; {rows} training rows; {pairs.HeldOut.Count} held-out pairs; the choices of held-out tales cost {unseen.Nats / tales.Count(id => id > Vocabulary.Begin):F4} nats a token"));
+            $"{vocabulary.Tokens.Count} tokens; {s_stages.Sum(stage => (long)stage.Rows * stage.Length)} of them to train on; {pairs.HeldOut.Count} held-out pairs; the choices of held-out tales cost {unseen.Nats / tales.Count(id => id > Vocabulary.Begin):F4} nats a token"));
     }
 
     /// <summary>
@@ -44,16 +57,16 @@ internal static class TalesData
     /// tales is of the grammar.
     /// </summary>
     /// <returns>What is wrong; null if nothing is.</returns>
-    public static string? Verify(string folder, ulong seed, int rows)
+    public static string? Verify(string folder, ulong seed)
     {
         DirectoryInfo anew = Directory.CreateTempSubdirectory("arrakis-tales-");
         try
         {
-            Write(anew.FullName, seed, rows);
+            Write(anew.FullName, seed);
             foreach (FileInfo file in anew.EnumerateFiles())
             {
                 if (!File.ReadAllBytes(file.FullName).AsSpan().SequenceEqual(File.ReadAllBytes(Path.Combine(folder, file.Name))))
-                    return $"{file.Name} has other bytes than seed {seed} and {rows} rows give";
+                    return $"{file.Name} has other bytes than seed {seed} gives";
             }
         }
         finally
@@ -143,26 +156,24 @@ internal static class TalesData
         return json.ToJsonString(new JsonSerializerOptions { WriteIndented = true, Encoder = System.Text.Encodings.Web.JavaScriptEncoder.UnsafeRelaxedJsonEscaping }) + "\n";
     }
 
-    private static ushort[] Rows(int count, Vocabulary vocabulary, SeededRandom random, Pairs pairs)
+    private static ushort[] Rows(Stage stage, Vocabulary vocabulary, SeededRandom random, Pairs pairs)
     {
         var writer = new TaleWriter(random, pairs, heldOut: false);
-        var tokens = new List<ushort>(count * RowLength);
-        for (int row = 0; row < count; row++)
+        var tokens = new List<ushort>(stage.Rows * stage.Length);
+        for (int row = 1; row <= stage.Rows; row++)
         {
-            int end = (row + 1) * RowLength;
-            // Recitations first, and short ones: where there are few places to look at, looking back at the right one is found within minutes; in long ones it is not.
-            int kindOfRow = random.Below(100), recitations = Math.Max(25, 70 - (int)(225L * row / count));
-            int longest = 24 + (int)Math.Min(RowLength - 1 - 24, (RowLength - 1 - 24) * 2L * row / count);
+            int end = row * stage.Length;
+            bool recites = random.Chance(stage.Recitations);
             while (tokens.Count < end)
             {
-                int kind = random.Below(100);
+                int left = end - tokens.Count;
                 (List<string> document, HashSet<int> unasked) =
-                    kindOfRow < 20 ? writer.Encounter()
-                    : kindOfRow < 20 + recitations ? writer.Phrases(Math.Min(10 + random.Below(longest - 9), end - tokens.Count))
-                    : kind < 40 ? (writer.Tale(), [])
-                    : kind < 85 ? (writer.ShortTale(), [])
+                    stage.IsFirst ? (recites ? writer.Repeats(Math.Min(10 + random.Below(stage.Length - 11), Math.Max(8, left))) : writer.GiftAlone())
+                    : recites ? writer.Phrases(Math.Min(10 + random.Below(stage.Length - 11), left))
+                    : random.Chance(stage.Tales) ? (writer.Tale(), [])
+                    : random.Chance(85) ? (writer.ShortTale(), [])
                     : writer.Recital(30);
-                if (kindOfRow >= 20 + recitations)
+                if (!recites && !stage.IsFirst)
                     document.Add("</s>");
                 tokens.Add(Vocabulary.Begin);
                 tokens.AddRange(document.Take(end - tokens.Count).Select((word, i) => (ushort)(vocabulary[word] | Mark(i))));
@@ -185,7 +196,7 @@ internal static class TalesData
             {
                 tale = writer.Tale();
             }
-            while (tale.Count > RowLength - 2);
+            while (tale.Count > Context - 1);
             tokens.AddRange([Vocabulary.Begin, .. tale.Select(word => (ushort)vocabulary[word]), Vocabulary.End]);
         }
 
@@ -195,4 +206,12 @@ internal static class TalesData
     private static void WriteTokens(string path, ushort[] tokens) => File.WriteAllBytes(path, MemoryMarshal.AsBytes<ushort>(tokens));
 
     private static void WriteText(string path, string text) => File.WriteAllText(path, text);
+
+    /// <summary>A part of training.</summary>
+    /// <param name="Length">The tokens of a row, one more than are predicted at once.</param>
+    /// <param name="Rows">How many rows.</param>
+    /// <param name="IsFirst">Whether it teaches to look back and nothing else, with gifts, each alone, and words that repeat in one order.</param>
+    /// <param name="Recitations">The percentage of rows that hold nothing but random words said again and again.</param>
+    /// <param name="Tales">The percentage of whole tales among the other documents; the rest are one gift each, or a recital.</param>
+    private sealed record Stage(int Length, int Rows, bool IsFirst, int Recitations, int Tales);
 }
