@@ -123,7 +123,7 @@ public sealed class SharingTests
     }
 
     [Fact]
-    public unsafe void A_pass_cancelled_in_any_layer_leaves_the_sequence_where_it_was_and_the_arenas_in_the_pool()
+    public void A_pass_cancelled_in_any_layer_leaves_the_sequence_where_it_was_and_the_arenas_in_the_pool()
     {
         using LlamaModel model = LlamaModel.CreateRandom(s_config, 1);
         HashSet<Arena> pooled = Pooled(model, returned: true);
@@ -150,42 +150,34 @@ public sealed class SharingTests
         Assert.Equal(pooled, Pooled(model, returned: false));
     }
 
-    // A watcher sees the pass write the queries of a layer, and has the rest of that layer to cancel in: the span of an earlier pass shows what is written there now.
-    private static unsafe bool CancelIn(LlamaSession session, int layer)
+    // Progress is told after every block; what is cancelled there is seen before the next.
+    private static bool CancelIn(LlamaSession session, int layer)
     {
-        for (int attempt = 0; attempt < 50; attempt++)
+        using var source = new CancellationTokenSource();
+        int blocks = 0;
+        session.Progress = new Told(() =>
         {
-            session.Forward(s_ids);
-            using var source = new CancellationTokenSource();
-            fixed (float* written = session.Cache.Flat(HookPoint.Q, layer))
-            {
-                nint place = (nint)written;
-                float before = Volatile.Read(ref *written);
-                bool stop = false;
-                var watcher = new Thread(() =>
-                {
-                    while (!Volatile.Read(ref stop) && Volatile.Read(ref *(float*)place).Equals(before))
-                        Thread.SpinWait(1);
-                    source.Cancel();
-                });
-                watcher.Start();
-                try
-                {
-                    session.Forward([.. s_ids.Reverse()], source.Token);
-                }
-                catch (OperationCanceledException)
-                {
-                    return true;
-                }
-                finally
-                {
-                    Volatile.Write(ref stop, true);
-                    watcher.Join();
-                }
-            }
+            if (blocks++ == layer)
+                source.Cancel();
+        });
+        try
+        {
+            session.Forward(s_ids, source.Token);
+            return false;
         }
+        catch (OperationCanceledException)
+        {
+            return blocks == layer + 1;
+        }
+        finally
+        {
+            session.Progress = null;
+        }
+    }
 
-        return false;
+    private sealed class Told(Action told) : IProgress<double>
+    {
+        public void Report(double value) => told();
     }
 
     private static HashSet<Arena> Pooled(LlamaModel model, bool returned)
