@@ -101,7 +101,7 @@ public sealed class CausesTests
     [Fact]
     public void Tables_name_the_circuit_of_the_bundled_model()
     {
-        string[] input = ["--ids", "0,5,9,3,7,5", "--threads", "1"];
+        string[] input = ["--model", "induction", "--ids", "0,5,9,3,7,5", "--threads", "1"];
         string ablated = Called.Text(["ablate", "--kind", "mean", "--top", "2", .. input]);
         Assert.Contains("The logit of 9 with each head at its mean", ablated);
         Assert.Contains("L0H0", ablated);

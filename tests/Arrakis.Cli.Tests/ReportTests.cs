@@ -42,9 +42,10 @@ public sealed class ReportTests
     public void Without_a_model_and_a_prompt_it_reports_the_default()
     {
         using var folder = new TemporaryFolder();
-        string text = Called.Text("report", "-o", folder.File("page.html"));
-        Assert.Contains("The page:", text);
-        Assert.DoesNotContain("Left out", text);
+        string page = folder.File("page.html");
+        Assert.Contains("The page:", Called.Text("report", "-o", page, "--data", folder.File("data.json")));
+        Assert.Contains("tales", File.ReadAllText(page), StringComparison.Ordinal);
+        Assert.Contains("Mara", File.ReadAllText(folder.File("data.json")), StringComparison.Ordinal);
     }
 
     [Theory]
@@ -53,7 +54,7 @@ public sealed class ReportTests
     [InlineData(2, "name the same file", "report", "-o", "{0}", "--data", "{0}")]
     [InlineData(1, "--dst is 99, outside the input", "report", "-o", "{0}", "--dst", "99")]
     [InlineData(1, "the source is 3, after the destination 2", "report", "-o", "{0}", "--src", "3", "--dst", "2")]
-    [InlineData(1, "token 32 is outside the vocabulary of 32", "report", "-o", "{0}", "--token", "32")]
+    [InlineData(1, "token 32 is outside the vocabulary of 32", "report", "-o", "{0}", "--model", "induction", "--token", "32")]
     [InlineData(1, "there is no such folder; make it first", "report", "-o", "{0}", "--data", "{1}")]
     [InlineData(1, "it is a folder; name a file", "report", "-o", "{0}", "--graph", "{2}")]
     public void What_is_wrong_is_one_line_and_nothing_is_written(int code, string says, params string[] call)
