@@ -54,7 +54,8 @@ internal readonly unsafe struct Panels(float* data, int tokens, int depth)
 /// </remarks>
 internal static unsafe partial class MatrixProduct<TKernels> where TKernels : struct, IKernels
 {
-    private const int MostDepth = 1024;
+    /// <summary>Inputs that a worker's memory for widened rows holds, and so the longest part of a product.</summary>
+    public const int MostDepth = 1024;
 
     // Widened rows are this much longer than a depth block: a slice may begin inside a quantised block.
     private const int WidenSlack = 64;

@@ -149,14 +149,14 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
     {
         WeightMatrix output = weights.Layers[layer].Output;
         bool recorded = workspace.Recorded(HookPoint.Result, layer) != null;
-        if (_callTokens > 1)
+        if (_callTokens > 1 && config.HeadDim <= MatrixProduct<TKernels>.MostDepth)
         {
             Project(z, _q, [new(output, attnOut, _d) { PartDepth = config.HeadDim, Parts = recorded ? At(HookPoint.Result, layer) : null }]);
             return;
         }
 
         if (recorded)
-            HeadResults(layer, z, At(HookPoint.Result, layer), 1, workspace.Packed, workspace.Workers);
+            HeadResults(layer, z, At(HookPoint.Result, layer), _tokens, workspace.Packed, workspace.Workers);
         Project(z, _q, [new(output, attnOut, _d)]);
     }
 
