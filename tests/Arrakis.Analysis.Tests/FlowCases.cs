@@ -27,8 +27,21 @@ public sealed record FlowCase(RandomInput Input, int From, int Layers, int Src, 
     public (ReferenceFlow Flow, double[] Covector) Over(ReferenceRun run)
     {
         var flow = new ReferenceFlow(run, From, Layers, Mlp == MlpTreatment.Frozen);
-        return (flow, Target.TokenId is { } token ? flow.TokenTarget(Dst, token) : flow.ResidualTarget(Dst));
+        return (flow, Target switch
+        {
+            { TokenId: { } token } => flow.TokenTarget(Dst, token),
+            { Score: { } score } => flow.ScoreTarget(Dst, score.Head, score.Other, score.IsKey),
+            _ => flow.ResidualTarget(Dst),
+        });
     }
+
+    /// <summary>What the target is in a run: what all that flows to it adds up to.</summary>
+    public double Whole(ReferenceRun run) => Target switch
+    {
+        { TokenId: { } token } => run.Row("logits", Dst)[token],
+        { Score: { } score } => run.Row($"blocks.{From + Layers}.attn.hook_attn_scores", score.Head, score.IsKey ? score.Other : Dst)[score.IsKey ? Dst : score.Other],
+        _ => 1,
+    };
 
     /// <summary>‖g‖ ‖x‖: what a rounding of the stream at the destination, and so of anything that is measured there, is relative to.</summary>
     public double Scale(ReferenceRun run, double[] covector) => Vec.Norm(covector) * Vec.Norm(run.Residual(From + Layers, Dst));
@@ -54,8 +67,21 @@ public static class FlowCases
         from dst in Gen.Int[0, input.Ids.Length - 1]
         from src in Gen.Int[0, dst]
         from mlp in Gen.Enum<MlpTreatment>()
+        from target in Targets(input, start + layers, dst)
+        select new FlowCase(input, start, layers, src, dst, mlp, target);
+
+    /// <summary>What a flow that ends before a layer may be measured against: a logit is only reached from the last, a score of a head only below it.</summary>
+    private static Gen<FlowTarget> Targets(RandomInput input, int end, int dst) =>
         from token in Gen.Int[0, input.Config.VocabSize - 1]
-        from residual in Gen.Bool
-        let inside = start + layers < input.Config.NumHiddenLayers
-        select new FlowCase(input, start, layers, src, dst, mlp, inside || residual ? FlowTarget.Residual : FlowTarget.Token(token));
+        from head in Gen.Int[0, input.Config.NumAttentionHeads - 1]
+        from key in Gen.Int[0, dst]
+        from query in Gen.Int[dst, input.Ids.Length - 1]
+        from kind in Gen.Int[0, 2]
+        select (kind, end < input.Config.NumHiddenLayers) switch
+        {
+            (0, _) => FlowTarget.Residual,
+            (_, false) => FlowTarget.Token(token),
+            (1, _) => FlowTarget.Query(head, key),
+            _ => FlowTarget.Key(head, query),
+        };
 }

@@ -38,7 +38,7 @@ public sealed class FlowPropertyTests
             Close.To(mlps![i], trace.MlpSources![i], Tolerance, $"MLP source {i}", Math.Max(scale, mlps.Max(Math.Abs)));
 
         FlowConservation sum = trace.Conservation!.Value;
-        Close.To(question.Target.TokenId is { } token ? run.Reference.Row("logits", question.Dst)[token] : 1, sum.Expected, 1e-4, "the whole", scale);
+        Close.To(question.Whole(run.Reference), sum.Expected, 1e-4, "the whole", scale);
         Close.To(trace.Sources.Sum() + (trace.MlpSources?.Sum() ?? 0), sum.Sum, 1e-12, "the sum", scale);
         AddsUp(question, run, trace);
     }, iter: 150);

@@ -145,6 +145,24 @@ public sealed class InductionCircuitTests
         Assert.InRange(key.Heads.Single(h => h is { Layer: 1, Head: 1 }).KShare, 0.99, 1.01);
     }
 
+    /// <summary>With the attention score as the target, the whole route is a flow: the key that the induction head finds comes from the token before, through head 0.0.</summary>
+    [Theory]
+    [MemberData(nameof(Variants))]
+    public void The_score_of_the_induction_head_comes_through_the_previous_token_head(string variant)
+    {
+        using Run run = new(variant, s_prompt);
+        var options = new FlowOptions { Layers = 1, Target = FlowTarget.Key(1, query: 5), AllSources = true };
+        FlowTrace key = FlowTracer.Trace(run.Model, run.Cache, 1, 2, options);
+        double score = key.Conservation!.Value.Expected;
+        Assert.Equal(new FlowStep(0, 0, 1, 2, false), key.Paths[0].Steps[0]);
+        Assert.InRange(key.Paths[0].Flow / score, 0.99, 1.01);
+        Assert.True(key.ConservationError < 1e-5, $"conservation is off by {key.ConservationError}");
+
+        FlowTrace query = FlowTracer.Trace(run.Model, run.Cache, 5, 5, options with { Target = FlowTarget.Query(1, key: 2) });
+        Close.To(score, query.Conservation!.Value.Expected, Tolerance, "the score from its other side");
+        Assert.InRange(query.Total / score, 0.99, 1.01);
+    }
+
     [Theory]
     [MemberData(nameof(Variants))]
     public void Detectors_and_attribution_find_the_circuit(string variant)

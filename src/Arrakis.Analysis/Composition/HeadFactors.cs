@@ -60,9 +60,7 @@ internal sealed unsafe class HeadFactors
         ModelGrams grams = ModelGrams.Of(compute.Model);
         float[] factor = grams.Get(compute, heads.Layer, circuit.Factor), other = grams.Get(compute, heads.Layer, circuit.Other);
         double[] turns = GC.AllocateUninitializedArray<double>(c.HeadDim, pinned: true);
-        Span<double> cos = turns.AsSpan(0, c.HeadDim / 2), sin = turns.AsSpan(c.HeadDim / 2);
-        for (int i = 0; i < cos.Length; i++)
-            (sin[i], cos[i]) = Math.SinCos(circuit.Turn * compute.Model.Rotary.Frequencies[i]);
+        Turns.Fill(turns, circuit.Turn, compute.Model.Rotary.Frequencies);
         var made = new HeadFactors(heads.Count, c.HeadDim);
         fixed (float* f = factor, o = other, rows = made.Rows)
         fixed (double* turn = turns, spectra = made.Spectra)
@@ -107,7 +105,7 @@ internal sealed unsafe class HeadFactors
 
             GramFactor.Compute(gram, factor);
             for (int r = 0; r < k && job._turns != null; r++)
-                Turn(factor.AsSpan(r * k, k), new ReadOnlySpan<double>(job._turns, k), job._layout);
+                Turns.Apply(factor.AsSpan(r * k, k), new ReadOnlySpan<double>(job._turns, k), job._layout);
             SymmetricEigenvalues.Solve(Weigh(factor, other, k), spectrum);
             // Rounding may take a square of nothing below zero.
             TensorPrimitives.Max(spectrum, 0, spectrum);
@@ -132,18 +130,6 @@ internal sealed unsafe class HeadFactors
             }
 
             return weighed;
-        }
-
-        /// <summary>Pairs (a, b) become (a cos − b sin, b cos + a sin).</summary>
-        private static void Turn(Span<double> row, ReadOnlySpan<double> turns, RotaryLayout layout)
-        {
-            int half = row.Length / 2;
-            for (int i = 0; i < half; i++)
-            {
-                (int a, int b) = layout == RotaryLayout.Halves ? (i, i + half) : (2 * i, 2 * i + 1);
-                (double cos, double sin) = (turns[i], turns[half + i]);
-                (row[a], row[b]) = (row[a] * cos - row[b] * sin, row[b] * cos + row[a] * sin);
-            }
         }
     }
 }

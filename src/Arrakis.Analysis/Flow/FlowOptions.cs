@@ -1,5 +1,3 @@
-using System.Globalization;
-
 namespace Arrakis.Analysis;
 
 /// <summary>What becomes of a stream at an MLP while it is traced.</summary>
@@ -10,22 +8,6 @@ public enum MlpTreatment
 
     /// <summary>The MLP passes nothing on; its outputs are sources of their own.</summary>
     Source,
-}
-
-/// <summary>What a flow is measured against at its destination.</summary>
-public readonly record struct FlowTarget
-{
-    /// <summary>A share of the residual stream that stands at the destination: g = x / ‖x‖².</summary>
-    public static FlowTarget Residual => default;
-
-    /// <summary>The token whose logit is the target; null for <see cref="Residual"/>.</summary>
-    public int? TokenId { get; private init; }
-
-    /// <summary>The logit of a token at the destination: g = (γ_final ∘ W_U[:, v]) / r_final. Only for flows that end after the last layer.</summary>
-    public static FlowTarget Token(int id) => new() { TokenId = id };
-
-    /// <summary><c>residual</c>, or <c>token:</c> and the id.</summary>
-    public override string ToString() => TokenId is { } id ? string.Create(CultureInfo.InvariantCulture, $"token:{id}") : "residual";
 }
 
 /// <summary>What to trace, and how much of it to list.</summary>

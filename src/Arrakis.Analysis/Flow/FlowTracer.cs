@@ -1,7 +1,6 @@
 using System.Numerics.Tensors;
 using Arrakis.Analysis.Numerics;
 using Arrakis.Native;
-using Arrakis.Native.Model;
 
 namespace Arrakis.Analysis;
 
@@ -25,7 +24,7 @@ public static unsafe class FlowTracer
     /// <param name="options">What to trace; null for the defaults: two layers from the bottom, through frozen MLPs, as a share of the residual.</param>
     /// <param name="cancellation">Looked at before every layer.</param>
     /// <exception cref="ArrakisException">
-    /// A position, layer or token that there is not; src after dst; a token's logit before the last layer; nothing stands at the destination; the cache is of another
+    /// A position, layer or token that there is not; src after dst; a token's logit before the last layer, or a score after it; nothing stands at the destination; the cache is of another
     /// model, continues a sequence or lacks a hook point (the message names a recording that has it); or the run holds values that are not finite.
     /// </exception>
     public static FlowTrace Trace(
@@ -39,13 +38,13 @@ public static unsafe class FlowTracer
         int breadth = FlowPathSearch.Breadth(c, options, dst - src + 1);
         int depth = Math.Max(Math.Max(c.HiddenSize, c.IntermediateSize), c.NumAttentionHeads * c.HeadDim);
         long floats = FrozenNetwork.Floats(c, dst + 1) + FlowSweeps.Floats(c, layers, rows) + (options.AllSources ? FlowSweeps.Floats(c, layers, dst + 1) : 0)
-            + FlowPathSearch.Floats(c, breadth) + Residuals.Floats(c, options.AllSources ? dst + 2 : 1) + FlowRoles.Floats(c, rows) + (FlowEdges.BlockQueries + 4L) * tokens + 16L * c.HiddenSize;
+            + FlowPathSearch.Floats(c, breadth) + Residuals.Floats(c, options.AllSources ? dst + 2 : 1) + FlowRoles.Floats(c, rows) + FlowCovector.Floats(c) + (FlowEdges.BlockQueries + 4L) * tokens + 16L * c.HiddenSize;
         using Compute compute = Compute.Rent(model, options.Compute, Math.Max(tokens, breadth), depth, floats);
         var network = new FrozenNetwork(compute, cache, throughMlp, dst + 1);
 
         float* target = compute.Take(c.HiddenSize);
         Span<float> standing = Compute.Row(compute.Take(c.HiddenSize), 0, c.HiddenSize);
-        double expected = Target(compute, cache, dst, options, standing, Compute.Row(target, 0, c.HiddenSize));
+        double expected = FlowCovector.Of(compute, cache, dst, options, standing, target);
 
         var sweeps = new FlowSweeps(compute, cache, network, options.From, layers, src, src, dst);
         Start(cache, options, src, Compute.Row(sweeps.Pre(0), 0, c.HiddenSize));
@@ -106,18 +105,12 @@ public static unsafe class FlowTracer
             throw new ArrakisException($"the source vector has {options.SourceVector.Length} numbers: this model's residual stream has {c.HiddenSize}");
         if (!options.SourceVector.IsEmpty && !TensorPrimitives.IsFiniteAll(options.SourceVector.Span))
             throw new ArrakisException("the source vector holds what is not a finite number: a flow needs finite numbers to start from");
-        if (options.Target.TokenId is { } token)
-        {
-            Requirements.Token(c, token);
-            if (options.From + options.Layers != c.NumHiddenLayers)
-                throw new ArrakisException($"a logit is only reached from the last layer: trace {c.NumHiddenLayers - options.From} layers, or take the residual as the target");
-        }
+        FlowCovector.Check(c, cache, dst, options);
 
         // What an MLP writes, or passes on, is in none of what 'heads' records.
-        bool needsStream = NeedsStream(cache, options), mlps = options.Mlp == MlpTreatment.Frozen || options.AllSources;
+        bool needsStream = FlowCovector.NeedsStream(cache, options), mlps = options.Mlp == MlpTreatment.Frozen || options.AllSources;
         string specification = mlps || (needsStream && options.From + options.Layers == c.NumHiddenLayers) ? "flow" : "heads";
-        if (options.Target.TokenId is not null)
-            Requirements.Recorded(cache, specification, 0, HookPoint.LnFinalScale);
+        FlowCovector.RequireRecorded(cache, options, specification);
         for (int layer = options.From; layer < options.From + options.Layers; layer++)
         {
             Requirements.Recorded(
@@ -130,42 +123,6 @@ public static unsafe class FlowTracer
 
         if (needsStream)
             Residuals.RequireStream(c, cache, options.From + options.Layers);
-    }
-
-    // A logit's covector needs no stream; what stands there is only asked for as the sum of all sources.
-    private static bool NeedsStream(ActivationCache cache, FlowOptions options) =>
-        options.Target.TokenId is null || (options.AllSources && !cache.Contains(HookPoint.Logits));
-
-    /// <summary>The covector g, and what all sources add up to, where they are asked for.</summary>
-    private static double Target(Compute compute, ActivationCache cache, int dst, FlowOptions options, Span<float> standing, Span<float> g)
-    {
-        LlamaConfig c = compute.Config;
-        bool needsStream = NeedsStream(cache, options);
-        if (needsStream)
-        {
-            fixed (float* to = standing)
-                new Residuals(compute, cache, 1).Stream(options.From + options.Layers, [dst], to);
-        }
-
-        if (options.Target.TokenId is { } token)
-        {
-            LlamaWeights w = compute.Model.Weights;
-            fixed (float* to = g)
-                compute.Widen(w.Unembedding, token, 1, to);
-            TensorPrimitives.Multiply(g, w.FinalNorm, g);
-            TensorPrimitives.Divide(g, cache.Flat(HookPoint.LnFinalScale)[dst], g);
-            if (needsStream)
-                return TensorPrimitives.Dot<float>(g, standing);
-            return options.AllSources ? cache.Flat(HookPoint.Logits)[dst * c.VocabSize + token] : 0;
-        }
-
-        double square = Shares.Dot(standing, standing);
-        Requirements.Finite([square], $"the residual stream at position {dst}");
-        if (square == 0)
-            throw new ArrakisException($"nothing stands at position {dst} before layer {options.From + options.Layers}: there is no share of it; take another destination");
-        for (int i = 0; i < g.Length; i++)
-            g[i] = (float)(standing[i] / square);
-        return 1;
     }
 
     private static void Start(ActivationCache cache, FlowOptions options, int src, Span<float> share)

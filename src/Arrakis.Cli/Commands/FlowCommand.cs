@@ -21,7 +21,8 @@ internal sealed class FlowCommand : Command
         "--mlp", "frozen: through the MLPs, frozen as they ran; source: past them, what they write being sources of their own",
         ("frozen", MlpTreatment.Frozen), ("source", MlpTreatment.Source));
     private readonly Option<FlowTarget?> _target = OptionOf.Parsed<FlowTarget>(
-        "--target", "residual: a share of what stands there; token:ID: that token's logit", "residual|token:ID", ParseTarget, "residual, or token:ID such as token:42");
+        "--target", "residual: a share of what stands there; token:ID: that token's logit; query:HEAD:KEY, key:HEAD:QUERY: a score of a head of the layer behind, from that side",
+        "residual|token:ID|query:H:P|key:H:P", ParseTarget, "residual, token:ID such as token:42, query:HEAD:KEY or key:HEAD:QUERY");
     private readonly Option<int> _paths = OptionOf.Integer("--paths", "How many of the strongest paths to list", standard: 10, most: FlowTracer.MostPaths);
     private readonly Option<int> _edges = OptionOf.Integer("--edges", "How many of the strongest edges to list; 0 for all", standard: 200);
     private readonly Option<bool> _allSources = new("--all-sources") { Description = "The flow from every position too, and whether they add up to the whole" };
@@ -67,10 +68,14 @@ internal sealed class FlowCommand : Command
         bool heads = options.Mlp == MlpTreatment.Source && !options.AllSources && (isToken || last < config.NumHiddenLayers - 1);
         RecordingPlan plan = (heads ? RecordingPlan.Heads : RecordingPlan.Flow).ForLayers(options.From, last);
         if (last + 1 < config.NumHiddenLayers)
-            plan = plan.Union(RecordingPlan.Of(HookPoint.ResidPre).ForLayers(last + 1, last + 1));
+            plan = plan.Union(Behind(options.Target).ForLayers(last + 1, last + 1));
         // So that the sources are held against the logit that the model gave, not against one computed from the same stream.
         return isToken && options.AllSources ? plan.Union(RecordingPlan.Of(HookPoint.Logits)) : plan;
     }
+
+    private static RecordingPlan Behind(FlowTarget target) => target.Score is null
+        ? RecordingPlan.Of(HookPoint.ResidPre)
+        : RecordingPlan.Of(HookPoint.ResidPre, HookPoint.Ln1Scale, HookPoint.Q, HookPoint.K);
 
     private FlowOptions Trace(ParseResult call, LlamaConfig config)
     {
@@ -78,7 +83,7 @@ internal sealed class FlowCommand : Command
         int from = call.GetValue(_from), edges = call.GetValue(_edges);
         if (from >= config.NumHiddenLayers)
             throw new ArrakisException($"--from is {from}: this model has layers 0 to {config.NumHiddenLayers - 1}");
-        int left = config.NumHiddenLayers - from, layers = call.GetValue(_layers) ?? (target.TokenId is null ? Math.Min(DefaultLayers, left) : left);
+        int left = config.NumHiddenLayers - from, layers = call.GetValue(_layers) ?? DefaultLayersTo(target, left);
         if (layers > left)
             throw new ArrakisException($"--layers is {layers}: from layer {from} this model has {left}");
         if (target.TokenId is { } token)
@@ -101,13 +106,21 @@ internal sealed class FlowCommand : Command
         };
     }
 
+    // To a logit through all; to a score through as many as leave a layer to read it.
+    private static int DefaultLayersTo(FlowTarget target, int left) =>
+        target.TokenId is not null ? left : Math.Min(DefaultLayers, target.Score is null ? left : Math.Max(1, left - 1));
+
     private static FlowTarget? ParseTarget(string text)
     {
-        const string Token = "token:";
-        if (text == "residual")
-            return FlowTarget.Residual;
-        return text.StartsWith(Token, StringComparison.Ordinal) && int.TryParse(text.AsSpan(Token.Length), NumberStyles.None, CultureInfo.InvariantCulture, out int id)
-            ? FlowTarget.Token(id)
-            : null;
+        string[] parts = text.Split(':');
+        int[] numbers = [.. parts.Skip(1).Select(part => int.TryParse(part, NumberStyles.None, CultureInfo.InvariantCulture, out int number) ? number : -1)];
+        return (parts[0], numbers) switch
+        {
+            ("residual", []) => FlowTarget.Residual,
+            ("token", [>= 0 and int id]) => FlowTarget.Token(id),
+            ("query", [>= 0 and int head, >= 0 and int key]) => FlowTarget.Query(head, key),
+            ("key", [>= 0 and int head, >= 0 and int query]) => FlowTarget.Key(head, query),
+            _ => null,
+        };
     }
 }

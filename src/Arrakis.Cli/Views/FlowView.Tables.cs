@@ -17,9 +17,7 @@ internal static partial class FlowView
         int last = trace.From + trace.Layers - 1;
         terminal.Title(Invariant($"Flow from {Place(ids, tokens, trace.Source)} to {Place(ids, tokens, trace.Destination)}, through {(trace.Layers == 1 ? "layer" : "layers")} ")
             + (trace.Layers == 1 ? Invariant($"{last}") : Invariant($"{trace.From} to {last}")));
-        terminal.Line(trace.Target.TokenId is { } token
-            ? Invariant($"The part of token {token}'s logit{Markup.Escape(tokens[token] is string piece ? $" ({Tokens.Shown(piece)})" : "")} at the destination that comes from there: [bold]{Flow(trace.Total)}[/]")
-            : Invariant($"The share of what stands at the destination that comes from there: [bold]{Flow(trace.Total)}[/]"));
+        terminal.Line($"{What(trace, tokens)} that comes from there: [bold]{Flow(trace.Total)}[/]");
         terminal.Note(trace.Mlp == MlpTreatment.Frozen
             ? "Patterns, norm scales and SiLU(gate) are frozen as they ran. Through the MLPs."
             : "Patterns and norm scales are frozen as they ran. MLPs pass nothing on.");
@@ -92,9 +90,22 @@ internal static partial class FlowView
             table.Row(false, Invariant($"L{trace.From + i} MLP"), "", Flow(mlps[i]), Bar(mlps[i], largest));
         terminal.Write(table);
         FlowConservation whole = trace.Conservation!.Value;
-        string expected = trace.Target.TokenId is null ? "1, the whole" : $"{Flow(whole.Expected)}, the logit";
+        string expected = trace.Target switch
+        {
+            { TokenId: not null } => $"{Flow(whole.Expected)}, the logit",
+            { Score: not null } => $"{Flow(whole.Expected)}, the score",
+            _ => "1, the whole",
+        };
         terminal.Line($"All sources add up to {Flow(whole.Sum)} of {expected} (off by {Error(whole.Error)}).");
     }
+
+    private static string What(FlowTrace trace, Tokens tokens) => trace.Target switch
+    {
+        { TokenId: { } token } => Invariant($"The part of token {token}'s logit{Markup.Escape(tokens[token] is string piece ? $" ({Tokens.Shown(piece)})" : "")} at the destination"),
+        { Score: { IsKey: false } score } => Invariant($"The part of head {trace.From + trace.Layers}.{score.Head}'s score of position {score.Other}, as the query that it looks from,"),
+        { Score: { } score } => Invariant($"The part of head {trace.From + trace.Layers}.{score.Head}'s score, as the key that position {score.Other} looks for,"),
+        _ => "The share of what stands at the destination",
+    };
 
     private static void Layers(Terminal terminal, FlowTrace trace)
     {

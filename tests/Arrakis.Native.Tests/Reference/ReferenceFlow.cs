@@ -48,6 +48,25 @@ public sealed partial class ReferenceFlow(ReferenceRun run, int from, int layers
         return Vec.Scaled(Vec.Times(_w.FinalNorm, _w.Unembedding.Row(token)), 1 / run.Row("ln_final.hook_scale", dst)[0]);
     }
 
+    /// <summary>
+    /// The covector of the score of a head of the layer after the flow, with <paramref name="dst"/> as one side and the run's rotated vector at <paramref name="other"/>
+    /// as the other: unit vector by unit vector through the rotation and the projection.
+    /// </summary>
+    public double[] ScoreTarget(int dst, int head, int other, bool isKey)
+    {
+        int k = _c.HeadDim, group = _w.KvHead(head), own = isKey ? group : head;
+        Matrix w = isKey ? _w.Layers[Top].K : _w.Layers[Top].Q;
+        double[] across = run.Row($"blocks.{Top}.attn.hook_rot_{(isKey ? 'q' : 'k')}", other, isKey ? head : group).ToArray(), g = new double[_c.HiddenSize];
+        double[] frequencies = ReferenceRotary.Frequencies(_c);
+        for (int i = 0; i < k; i++)
+        {
+            double weight = Vec.Dot(ReferenceRotary.Rotate(Vec.Unit(k, i), dst, frequencies, _c.RotaryLayout), across) / Math.Sqrt(k);
+            g = [.. g.Zip(w.Row(own * k + i).ToArray(), (sum, element) => sum + weight * element)];
+        }
+
+        return Vec.Scaled(Vec.Times(_w.Layers[Top].Norm1, g), 1 / run.Row($"blocks.{Top}.ln1.hook_scale", dst)[0]);
+    }
+
     /// <summary>resid_pre[a] at <paramref name="src"/>, zero elsewhere.</summary>
     public double[][] SourceAt(int src)
     {

@@ -88,7 +88,7 @@ internal readonly unsafe partial struct Avx2Kernels
             Vector256<float> s0 = Vector256<float>.Zero, s1 = s0, s2 = s0, s3 = s0;
             for (int k = 0; k < matrix.Columns; k += 4 * Width, block += T.Bytes)
             {
-                Vector256<float> scale = Vector256.Create(ScaleOf(block));
+                Vector256<float> scale = ScaleOf(block);
                 s0 = Fma.MultiplyAdd(T.Load(block, 0) * scale, Vector256.Load(x + k), s0);
                 s1 = Fma.MultiplyAdd(T.Load(block, 1) * scale, Vector256.Load(x + k + Width), s1);
                 s2 = Fma.MultiplyAdd(T.Load(block, 2) * scale, Vector256.Load(x + k + 2 * Width), s2);
@@ -111,14 +111,14 @@ internal readonly unsafe partial struct Avx2Kernels
     {
         for (int i = 0; i < count; i += 4 * Width, source += T.Bytes)
         {
-            Vector256<float> scale = Vector256.Create(ScaleOf(source));
+            Vector256<float> scale = ScaleOf(source);
             for (int part = 0; part < 4; part++)
                 (T.Load(source, part) * scale).Store(destination + i + part * Width);
         }
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static float ScaleOf(byte* block) => (float)Unsafe.ReadUnaligned<Half>(block);
+    private static Vector256<float> ScaleOf(byte* block) => HalfPrecision.ToSingle(Vector256.Create((int)*(short*)block));
 
     private readonly struct F32 : IElements
     {
@@ -147,20 +147,8 @@ internal readonly unsafe partial struct Avx2Kernels
 
         public static int Bytes => Width * 2;
 
-        // .NET has no class for F16C. A half's exponent and mantissa, moved into a single's place, are an exponent 112 too small. Adding 224 and then
-        // multiplying by 2^-112 mends that, and takes an exponent of 31 (infinity, NaN) to 255, which the multiplication leaves alone. A half below
-        // 2^-14 has no implicit one: its mantissa m is placed below 0.5 as 0.5 + m·2^-24 and 0.5 taken away, so that no slow subnormal is multiplied.
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static Vector256<float> Load(byte* source)
-        {
-            Vector256<uint> bits = Avx2.ConvertToVector256Int32((ushort*)source).AsUInt32() << 16;
-            Vector256<uint> sign = bits & Vector256.Create(0x8000_0000u);
-            Vector256<uint> magnitude = bits + bits;
-            Vector256<float> normal = ((magnitude >>> 4) + Vector256.Create(224u << 23)).AsSingle() * Vector256.Create(0x0780_0000u).AsSingle();
-            Vector256<float> subnormal = ((magnitude >>> 17) | Vector256.Create(126u << 23)).AsSingle() - Vector256.Create(0.5f);
-            Vector256<uint> small = Vector256.LessThan(magnitude, Vector256.Create(1u << 27));
-            return (Vector256.ConditionalSelect(small, subnormal.AsUInt32(), normal.AsUInt32()) | sign).AsSingle();
-        }
+        public static Vector256<float> Load(byte* source) => HalfPrecision.ToSingle(Avx2.ConvertToVector256Int32((short*)source));
     }
 
     private readonly struct Q8 : IBlocks

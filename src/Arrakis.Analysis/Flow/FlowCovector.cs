@@ -1,0 +1,111 @@
+using System.Numerics.Tensors;
+using Arrakis.Analysis.Numerics;
+using Arrakis.Native;
+using Arrakis.Native.Model;
+using Arrakis.Native.Weights;
+
+namespace Arrakis.Analysis;
+
+/// <summary>The covector g that a flow is measured with (<see cref="FlowTarget"/>).</summary>
+internal static unsafe class FlowCovector
+{
+    /// <summary>Floats of working memory.</summary>
+    public static long Floats(LlamaConfig c) => (long)c.NumAttentionHeads * c.HeadDim;
+
+    /// <summary>Refuses a target that the flow does not reach.</summary>
+    public static void Check(LlamaConfig c, ActivationCache cache, int dst, FlowOptions options)
+    {
+        int end = options.From + options.Layers;
+        if (options.Target.TokenId is { } token)
+        {
+            Requirements.Token(c, token);
+            if (end != c.NumHiddenLayers)
+                throw new ArrakisException($"a logit is only reached from the last layer: trace {c.NumHiddenLayers - options.From} layers, or take the residual as the target");
+        }
+
+        if (options.Target.Score is not { } score)
+            return;
+        if (end == c.NumHiddenLayers)
+            throw new ArrakisException($"no head reads behind the last layer: a score is reached by at most {c.NumHiddenLayers - 1 - options.From} layers from layer {options.From}");
+        if ((uint)score.Head >= (uint)c.NumAttentionHeads)
+            throw new ArrakisException($"head {score.Head} is not in the model: use 0 to {c.NumAttentionHeads - 1}");
+        Requirements.Position(cache, score.Other, score.IsKey ? "query" : "key");
+        if (score.IsKey ? score.Other < dst : score.Other > dst)
+            throw new ArrakisException($"{(score.IsKey ? $"query {score.Other} comes before its key" : $"key {score.Other} comes after its query")} at {dst}: a token is only read by those after it");
+    }
+
+    /// <summary>Refuses a cache that lacks what the target is made of.</summary>
+    public static void RequireRecorded(ActivationCache cache, FlowOptions options, string specification)
+    {
+        if (options.Target.TokenId is not null)
+            Requirements.Recorded(cache, specification, 0, HookPoint.LnFinalScale);
+        if (options.Target.Score is { } score)
+            Requirements.Recorded(cache, specification, options.From + options.Layers, HookPoint.Ln1Scale, score.IsKey ? HookPoint.Q : HookPoint.K);
+    }
+
+    /// <summary>Whether what stands at the destination is asked for. A logit's covector needs no stream, but as the sum of all sources.</summary>
+    public static bool NeedsStream(ActivationCache cache, FlowOptions options) =>
+        options.Target.TokenId is null || (options.AllSources && !cache.Contains(HookPoint.Logits));
+
+    /// <summary>Writes the covector, and returns what all sources add up to, where they are asked for.</summary>
+    public static double Of(Compute compute, ActivationCache cache, int dst, FlowOptions options, Span<float> standing, float* covector)
+    {
+        LlamaConfig c = compute.Config;
+        Span<float> g = Compute.Row(covector, 0, c.HiddenSize);
+        bool needsStream = NeedsStream(cache, options);
+        if (needsStream)
+        {
+            fixed (float* to = standing)
+                new Residuals(compute, cache, 1).Stream(options.From + options.Layers, [dst], to);
+        }
+
+        if (options.Target.TokenId is { } token)
+        {
+            LlamaWeights w = compute.Model.Weights;
+            compute.Widen(w.Unembedding, token, 1, covector);
+            TensorPrimitives.Multiply(g, w.FinalNorm, g);
+            TensorPrimitives.Divide(g, cache.Flat(HookPoint.LnFinalScale)[dst], g);
+            if (needsStream)
+                return TensorPrimitives.Dot<float>(g, standing);
+            return options.AllSources ? cache.Flat(HookPoint.Logits)[dst * c.VocabSize + token] : 0;
+        }
+
+        if (options.Target.Score is { } score)
+        {
+            OfScore(compute, cache, dst, options.From + options.Layers, score, covector);
+            return TensorPrimitives.Dot<float>(g, standing);
+        }
+
+        double square = Shares.Dot(standing, standing);
+        Requirements.Finite([square], $"the residual stream at position {dst}");
+        if (square == 0)
+            throw new ArrakisException($"nothing stands at position {dst} before layer {options.From + options.Layers}: there is no share of it; take another destination");
+        for (int i = 0; i < g.Length; i++)
+            g[i] = (float)(standing[i] / square);
+        return 1;
+    }
+
+    // The score is (R_t q)·(R_s k) = (R_(t−s) q)·k = q·(R_(s−t) k): the other side, turned by how far it is from this one, back through this side's projection.
+    private static void OfScore(Compute compute, ActivationCache cache, int dst, int layer, FlowScore score, float* covector)
+    {
+        LlamaConfig c = compute.Config;
+        int k = c.HeadDim, group = c.HeadsPerKeyValueHead;
+        int own = score.IsKey ? score.Head / group : score.Head, other = score.IsKey ? score.Head : score.Head / group;
+        LlamaLayer w = compute.Model.Weights.Layers[layer];
+        (WeightMatrix matrix, HookPoint point) = score.IsKey ? (w.Key, HookPoint.Q) : (w.Query, HookPoint.K);
+        int heads = matrix.Rows / k, others = score.IsKey ? c.NumAttentionHeads : c.NumKeyValueHeads;
+
+        double[] side = new double[k], turns = new double[k];
+        TensorPrimitives.ConvertChecked(cache.Flat(point, layer).Slice((score.Other * others + other) * k, k), side);
+        Turns.Fill(turns, score.Other - dst, compute.Model.Rotary.Frequencies);
+        Turns.Apply(side, turns, c.RotaryLayout);
+
+        float* rows = compute.Take((long)heads * k);
+        Span<float> row = Compute.Row(rows, 0, heads * k);
+        row.Clear();
+        for (int i = 0; i < k; i++)
+            row[own * k + i] = (float)(side[i] / Math.Sqrt(k));
+        compute.ProjectBack(rows, 1, matrix, covector);
+        compute.Normed(covector, w.AttentionNorm, cache.Flat(HookPoint.Ln1Scale, layer).Slice(dst, 1), covector, 1);
+    }
+}
