@@ -104,7 +104,7 @@ public sealed class LlamaModel : IDisposable
     {
         ActivationCache cache = ActivationCache.Load(path);
         if (cache.FindForeign(Config) is { } name)
-            throw new ModelFormatException(path, $"tensor {name} is not of this model: its shape or layer differs");
+            throw Said.Fault(path, $"tensor {name} is not of this model: its shape or layer differs");
         cache.Weights = Weights;
         cache.ResultSource = (layer, z, result) =>
         {
