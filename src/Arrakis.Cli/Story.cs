@@ -106,7 +106,7 @@ internal sealed class Story
             Reads = reads,
             ReadError = error,
             Flow = Trace(model, cache, TensorPrimitives.IndexOfMax<float>(logits), options, cancellation),
-            Detectors = period < 3 ? null : HeadDetectors.Detect(model, period, options: options),
+            Detectors = period < 3 ? null : HeadDetectors.Detect(model, period, options: options, cancellation: cancellation),
         };
     }
 

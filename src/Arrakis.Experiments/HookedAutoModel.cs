@@ -43,7 +43,7 @@ public sealed class HookedAutoModel : IDisposable
         Analysis = new AnalysisOptions { Threads = _options.Threads, Kernels = _options.Kernels };
     }
 
-    /// <summary>Opens a model as <see cref="LlamaModel.Load(string, LoadOptions?)"/> does.</summary>
+    /// <summary>Opens a model as <see cref="LlamaModel.Load(string, LoadOptions?, CancellationToken)"/> does.</summary>
     /// <param name="path">A folder with <c>config.json</c> and safetensors, a GGUF file, or a llama2.c file.</param>
     /// <param name="plan">What its passes record; null for <c>flow</c>.</param>
     /// <param name="options">Threads and kernels; null for the defaults.</param>

@@ -20,7 +20,7 @@ public sealed class ModelFormatException : ArrakisException
     /// <param name="path">The file at fault.</param>
     /// <param name="what">What is wrong with it, naming the tensor or key and the values.</param>
     /// <param name="innerException">What caused it, if anything did.</param>
-    public ModelFormatException(string path, string what, Exception? innerException = null)
+    internal ModelFormatException(string path, string what, Exception? innerException = null)
         : base($"{path}: {what}", innerException) => Path = path;
 
     /// <summary>The file at fault.</summary>

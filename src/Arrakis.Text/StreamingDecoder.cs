@@ -19,6 +19,8 @@ public sealed class StreamingDecoder
     }
 
     /// <summary>Takes tokens whose text is not wanted, such as the prompt's before what continues it.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">An id is negative.</exception>
+    /// <exception cref="Native.ArrakisException">The file's decoder makes a token many times as long.</exception>
     public void Skip(ReadOnlySpan<int> ids)
     {
         foreach (int id in ids)
@@ -27,6 +29,7 @@ public sealed class StreamingDecoder
 
     /// <summary>The text that a token completes; often its own, empty for a special token, for one that the tokenizer does not know and for one that ends within a character.</summary>
     /// <exception cref="ArgumentOutOfRangeException">The id is negative.</exception>
+    /// <exception cref="Native.ArrakisException">The file's decoder makes the token many times as long.</exception>
     public string Next(int id)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(id);

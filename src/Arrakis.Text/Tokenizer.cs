@@ -62,7 +62,9 @@ public sealed class Tokenizer
     /// <summary>The token ids of a text. Special tokens that are written out in it, such as <c>&lt;|im_start|&gt;</c>, become themselves.</summary>
     /// <param name="text">Any text; half a surrogate pair counts as U+FFFD.</param>
     /// <param name="bos">Whether the tokens that the file puts before every text are put there.</param>
-    /// <exception cref="ArrakisException">A word is not in the vocabulary, which has no token for unknown words.</exception>
+    /// <exception cref="ArrakisException">
+    /// A word is not in the vocabulary, which has no token for unknown words; or the file's steps make a text many times as long, or take over 2 s to match a pattern.
+    /// </exception>
     public int[] Encode(string text, bool bos = true)
     {
         ArgumentNullException.ThrowIfNull(text);
@@ -84,6 +86,7 @@ public sealed class Tokenizer
 
     /// <summary>The text of token ids, without special tokens. Bytes that are no UTF-8 become U+FFFD.</summary>
     /// <exception cref="ArgumentOutOfRangeException">An id is negative.</exception>
+    /// <exception cref="ArrakisException">The file's decoder makes a token many times as long.</exception>
     public string Decode(ReadOnlySpan<int> ids)
     {
         StreamingDecoder stream = CreateDecoder();
@@ -100,6 +103,7 @@ public sealed class Tokenizer
     /// What one token stands for, for people: its text as in the middle of a sentence; bytes that are no whole character as <c>&lt;0xE2&gt;</c>; a special token's name.
     /// </summary>
     /// <returns>Null where the tokenizer has no such token.</returns>
+    /// <exception cref="ArrakisException">The file's decoder makes the token many times as long.</exception>
     public string? Piece(int id)
     {
         if (_parts.Vocabulary.Text(id) is not string text)

@@ -122,6 +122,10 @@ public sealed class RefusalTests
     [InlineData("flow --src 0 --dst 1")]
     [InlineData("routes --dst 0")]
     [InlineData("compose")]
+    [InlineData("run")]
+    [InlineData("generate -n 3")]
+    [InlineData("ablate")]
+    [InlineData("patch --source 0,1,2,3,4,5,6,7,8,9,10")]
     public void Cancelled(string call)
     {
         Called called = Called.With(new CancellationToken(canceled: true), [.. call.Split(' '), .. GoldenModel.First.Options]);

@@ -130,6 +130,25 @@ public sealed class TextTests : IDisposable
         Assert.Equal("", error.ToString());
     }
 
+    /// <summary>Cancelled while it writes, it stops before the next token: what was written stays, and nothing is said beside the exit code.</summary>
+    [Fact]
+    public void Generation_is_cancelled_between_tokens()
+    {
+        using var cancellation = new CancellationTokenSource();
+        using var output = new Flushes { Flushed = count => Cancel(cancellation, count == 3) };
+        using var error = new StringWriter();
+        Assert.Equal(130, Program.Run(["generate", "--model", _model, "--text", "w17 w4", "-n", "40"], output, error, cancellation.Token));
+        // The third piece, and the end of its line.
+        Assert.Equal(4, output.Count);
+        Assert.Equal("", error.ToString());
+    }
+
+    private static void Cancel(CancellationTokenSource source, bool isTime)
+    {
+        if (isTime)
+            source.Cancel();
+    }
+
     private static string Piece(int id) => id switch
     {
         0 => "<unk>",
@@ -147,6 +166,8 @@ public sealed class TextTests : IDisposable
 
         public override Encoding Encoding => Encoding.UTF8;
 
-        public override void Flush() => Count++;
+        public Action<int> Flushed { get; init; } = _ => { };
+
+        public override void Flush() => Flushed(++Count);
     }
 }

@@ -13,6 +13,7 @@ public sealed partial class PackageTests(Delivery delivery)
     [Theory]
     [InlineData("Arrakis.Native", "System.Numerics.Tensors", "Microsoft.Extensions.ObjectPool")]
     [InlineData("Arrakis.Analysis", "Arrakis.Native")]
+    [InlineData("Arrakis.Text", "Arrakis.Native", "Google.Protobuf", "Microsoft.ML.Tokenizers")]
     public async Task A_library_depends_on_these_and_on_nothing_else(string id, params string[] dependencies)
     {
         using ZipArchive package = await Open($"{id}.{Delivery.Version}.nupkg");
@@ -26,6 +27,7 @@ public sealed partial class PackageTests(Delivery delivery)
     [Theory]
     [InlineData("Arrakis.Native")]
     [InlineData("Arrakis.Analysis")]
+    [InlineData("Arrakis.Text")]
     [InlineData("arrakis")]
     public async Task A_package_has_its_page_licence_notice_icon_and_symbols(string id)
     {
@@ -48,6 +50,7 @@ public sealed partial class PackageTests(Delivery delivery)
     [Theory]
     [InlineData("Arrakis.Native")]
     [InlineData("Arrakis.Analysis")]
+    [InlineData("Arrakis.Text")]
     public async Task A_library_is_documented_and_deterministic_and_names_no_place(string id)
     {
         using ZipArchive package = await Open($"{id}.{Delivery.Version}.nupkg"), symbols = await Open($"{id}.{Delivery.Version}.snupkg");
@@ -84,6 +87,20 @@ public sealed partial class PackageTests(Delivery delivery)
         await File.WriteAllTextAsync(Path.Combine(folder, "Program.cs"), code.Replace("path/to/model", model, StringComparison.Ordinal).Replace("99", "42", StringComparison.Ordinal));
         await Add(folder, package);
         (await Ran.Dotnet(["run", "-c", "Release"], folder)).Succeeded();
+    }
+
+    [Fact]
+    public async Task The_example_on_the_tokenizers_page_tells_a_tale()
+    {
+        string folder = await Consumer("text");
+        string code = Example().Match(await File.ReadAllTextAsync(Path.Combine(Delivery.Repository, "src", "Arrakis.Text", "PACKAGE.md"))).Groups[1].Value;
+        string model = Path.Combine(Delivery.Repository, "weights", "tales");
+        await File.WriteAllTextAsync(Path.Combine(folder, "Program.cs"), code
+            .Replace("path/to/model", model, StringComparison.Ordinal).Replace("Once upon a time", "When Mara and Jon went to the well, Jon gave the cup to", StringComparison.Ordinal));
+        await Add(folder, "Arrakis.Text");
+        Ran ran = (await Ran.Dotnet(["run", "-c", "Release"], folder)).Succeeded();
+        Assert.Contains("<s>|When|Mara|and|Jon|went", ran.Lines[0], StringComparison.Ordinal);
+        Assert.StartsWith("Mara", ran.Lines[1], StringComparison.Ordinal);
     }
 
     [Fact]

@@ -16,7 +16,7 @@ switch (args)
         // Instrumented code counts from its first branch on.
         var coverage = new Coverage();
         FuzzOptions o = FuzzOptions.Parse(rest);
-        return new Fuzzer(Readers.All.Single(reader => reader.Name == o.Reader), coverage, o.Seed, o.Found).Run(TimeSpan.FromSeconds(o.Seconds), Console.Out, o.Corpus) ? 0 : 1;
+        return new Fuzzer(Fuzzed.All.Single(reader => reader.Name == o.Reader), coverage, o.Seed, o.Found).Run(TimeSpan.FromSeconds(o.Seconds), Console.Out, o.Corpus) ? 0 : 1;
     case ["cut", var memory, var folder]:
         return CutShort.Run(memory, folder);
     case ["refuse-memory"]:
@@ -32,7 +32,7 @@ static int Fuzz(FuzzOptions options)
 {
     Directory.CreateDirectory(options.Found);
     int worst = 0;
-    foreach (Reader reader in Readers.All.Where(reader => options.Reader is null || reader.Name == options.Reader))
+    foreach (Reader reader in Fuzzed.All.Where(reader => options.Reader is null || reader.Name == options.Reader))
     {
         FuzzOptions one = options with { Reader = reader.Name, Corpus = options.CorpusOf(reader.Name) };
         worst = Math.Max(worst, Instrumented.Run(["fuzz-instrumented", .. one.Arguments()], options.Found, TimeSpan.FromSeconds(options.Seconds)));
@@ -79,8 +79,8 @@ namespace Arrakis.Drills
                 };
             }
 
-            if (options.Reader is { } name && !Readers.All.Any(reader => reader.Name == name))
-                throw new ArgumentException($"there is no reader {name}: use one of {string.Join(", ", Readers.All)}");
+            if (options.Reader is { } name && !Fuzzed.All.Any(reader => reader.Name == name))
+                throw new ArgumentException($"there is no reader {name}: use one of {string.Join(", ", Fuzzed.All)}");
             return options;
         }
     }

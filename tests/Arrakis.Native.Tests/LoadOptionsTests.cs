@@ -48,6 +48,18 @@ public sealed class LoadOptionsTests
         Assert.Equal(expected, session.Forward(s_ids).ToArray());
     }
 
+    [Theory]
+    [MemberData(nameof(Formats))]
+    public void Loading_can_be_cancelled(string format)
+    {
+        using var folder = new TemporaryFolder();
+        string path = Write(folder, format);
+        Assert.Throws<OperationCanceledException>(() => LlamaModel.Load(path, s_copied, new CancellationToken(canceled: true)));
+        Assert.Throws<OperationCanceledException>(() => LlamaModel.Load(path, null, new CancellationToken(canceled: true)));
+        using LlamaModel model = LlamaModel.Load(path, s_copied, CancellationToken.None);
+        Assert.NotEmpty(Logits(model));
+    }
+
     [Fact]
     public void A_file_replaced_by_renaming_another_over_it_changes_nothing()
     {

@@ -17,6 +17,7 @@ public sealed class RefusalTests
     [InlineData("model.vocab", "{}", "model.vocab is empty")]
     [InlineData("model.vocab", """{"a":0,"b":0}""", "model.vocab.b is 0, and so is another token")]
     [InlineData("model.vocab", """{"a":-1}""", "model.vocab.a is -1")]
+    [InlineData("model.vocab", """{"a":2147483647}""", "model.vocab.a is 2147483647: supported is 0 to 2147483646")]
     [InlineData("model.vocab", """{"a":1.5}""", "supported is an integer")]
     [InlineData("model.merges", """["a b c"]""", "model.merges[0] is not two tokens with a space between")]
     [InlineData("model.merges", """[["a"]]""", "model.merges[0] is not two tokens")]
@@ -35,9 +36,11 @@ public sealed class RefusalTests
     [InlineData("pre_tokenizer", """{"type":"Split","pattern":{"Regex":"a++"},"behavior":"Isolated"}""", "pre_tokenizer.pattern is")]
     [InlineData("pre_tokenizer", """{"type":"Split","pattern":{"String":"a"},"behavior":"Glued"}""", "pre_tokenizer.behavior is \"Glued\"")]
     [InlineData("pre_tokenizer", """{"type":"Metaspace","replacement":"▁","prepend_scheme":"last"}""", "pre_tokenizer.prepend_scheme is \"last\"")]
+    [InlineData("pre_tokenizer", """{"type":"Metaspace","replacement":"  "}""", "pre_tokenizer.replacement is \"  \": supported is one character")]
     [InlineData("pre_tokenizer", "[1]", "supported is an object")]
     [InlineData("post_processor", """{"type":"BertProcessing"}""", "post_processor.type is \"BertProcessing\"")]
     [InlineData("post_processor", """{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"x"}}],"special_tokens":{}}""", "post_processor.special_tokens.x is missing")]
+    [InlineData("post_processor", """{"type":"TemplateProcessing","single":[{"SpecialToken":{"id":"x"}}],"special_tokens":{"x":{"ids":[9999]}}}""", "post_processor.special_tokens.x.ids holds 9999, which is no token")]
     [InlineData("post_processor", """{"type":"TemplateProcessing","single":[],"special_tokens":{}}""", "post_processor.single holds no text")]
     [InlineData("decoder", """{"type":"CTC"}""", "decoder.type is \"CTC\": supported is")]
     [InlineData("decoder", """{"type":"Strip","content":" ","start":0,"stop":1}""", "\"Strip\" of 1 at the end")]
@@ -106,6 +109,32 @@ public sealed class RefusalTests
         byte[] other = [.. whole];
         other[Encoding.Latin1.GetString(whole).IndexOf("<0x41>", StringComparison.Ordinal) + 3] = (byte)'5';
         Assert.Contains("is \"<0x51>\", where byte 65 is wanted", Opened.Refusal("tokenizer.bin", other));
+    }
+
+    /// <summary>Files that are well formed, and ask for more than any machine has.</summary>
+    [Theory]
+    [InlineData("normalizer", "normalizer makes ")]
+    [InlineData("pre_tokenizer", "pre-tokenizer makes ")]
+    [InlineData("decoder", "decoder makes ")]
+    [InlineData("pattern", @"regular expression (?:a| ?a)+\p{N} takes over 2 s for 64 characters")]
+    public void Text_that_grows_or_takes_without_end(string what, string says)
+    {
+        JsonObject file = TokenizerFiles.ByteLevelJson();
+        // Each doubles what the one before it made, 60 times: 10^18 characters.
+        static JsonArray Many(string step) => new([.. Enumerable.Repeat(step, 60).Select(one => JsonNode.Parse(one))]);
+        const string Doubles = """{"type":"Replace","pattern":{"String":"a"},"content":"aa"}""";
+        (string key, JsonObject step) = what switch
+        {
+            "normalizer" => (what, new JsonObject { ["type"] = "Sequence", ["normalizers"] = Many(Doubles) }),
+            "pre_tokenizer" => (what, new JsonObject { ["type"] = "Sequence", ["pretokenizers"] = Many("""{"type":"ByteLevel","add_prefix_space":true,"use_regex":false}""") }),
+            "decoder" => (what, new JsonObject { ["type"] = "Sequence", ["decoders"] = Many(Doubles) }),
+            _ => ("pre_tokenizer", JsonNode.Parse("""{"type":"Split","pattern":{"Regex":"(?:a| ?a)+\\p{N}"},"behavior":"Isolated"}""")!.AsObject()),
+        };
+        file[key] = step;
+        Tokenizer tokenizer = Opened.Json(file);
+        string message = Assert.Throws<Native.ArrakisException>(() => tokenizer.Decode(tokenizer.Encode(new string('a', 64)))).Message;
+        Assert.Contains(says, message, StringComparison.Ordinal);
+        Assert.DoesNotContain(message, char.IsControl);
     }
 
     /// <summary>Bytes changed anywhere, and files cut anywhere: a tokenizer that works, or one line.</summary>

@@ -63,7 +63,8 @@ public sealed class HeadAttribution
         using LlamaSession session = model.CreateSession(RecordingPlan.Flow, CausalSweep.SessionOptions(options.Compute));
         session.Forward(ids, cancellation);
         int position = metric.Needed(ids.Length).First;
-        double[][] direct = Direct(model, session.Cache, metric, position, options.Compute), frozen = Frozen(model, session.Cache, metric, position, options.Compute);
+        double[][] direct = Direct(model, session.Cache, metric, position, options.Compute);
+        double[][] frozen = Frozen(model, session.Cache, metric, position, options.Compute, cancellation);
         AttributedHead[] heads = [.. from l in Enumerable.Range(0, ablation.Layers)
                                      from h in Enumerable.Range(0, model.Config.NumAttentionHeads)
                                      select new AttributedHead(l, h, direct[l][h], frozen[l][h], -ablation.Effect(l, h))];
@@ -78,7 +79,7 @@ public sealed class HeadAttribution
     }
 
     /// <summary>Σ_t ⟨z[t, h], G_z[t, h]⟩ with G_z the adjoint of the metric, carried down through the frozen network once for all heads.</summary>
-    private static unsafe double[][] Frozen(LlamaModel model, ActivationCache cache, CausalMetric metric, int position, AnalysisOptions options)
+    private static unsafe double[][] Frozen(LlamaModel model, ActivationCache cache, CausalMetric metric, int position, AnalysisOptions options, CancellationToken cancellation)
     {
         LlamaConfig c = model.Config;
         var rows = new Window(0, position);
@@ -90,6 +91,7 @@ public sealed class HeadAttribution
         double[][] effects = new double[c.NumHiddenLayers][];
         for (int layer = c.NumHiddenLayers - 1; layer >= 0; layer--)
         {
+            cancellation.ThrowIfCancellationRequested();
             network.MlpBack(layer, rows, post, mid);
             network.HeadCovectors(layer, rows, mid, heads);
             effects[layer] = OfHeads(c, cache.Flat(HookPoint.Z, layer)[..(n * q)], new ReadOnlySpan<float>(heads, n * q));

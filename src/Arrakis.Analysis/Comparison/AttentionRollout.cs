@@ -49,9 +49,10 @@ public sealed class AttentionRollout
     /// <param name="firstLayer">The lowest layer.</param>
     /// <param name="lastLayer">The highest layer, included; null for the model's last.</param>
     /// <param name="options">Threads and kernels; null for the defaults.</param>
+    /// <param name="cancellation">Looked at before every layer.</param>
     /// <exception cref="ArrakisException">There are no such layers, the cache is of another model, continues a sequence or lacks a pattern.</exception>
     public static unsafe AttentionRollout Measure(
-        LlamaModel model, ActivationCache cache, int firstLayer = 0, int? lastLayer = null, AnalysisOptions? options = null)
+        LlamaModel model, ActivationCache cache, int firstLayer = 0, int? lastLayer = null, AnalysisOptions? options = null, CancellationToken cancellation = default)
     {
         Requirements.Cache(model, cache);
         Requirements.Whole(cache);
@@ -63,9 +64,11 @@ public sealed class AttentionRollout
         int heads = model.Config.NumAttentionHeads, size = tokens * tokens;
         using Compute compute = Compute.Rent(model, options, tokens, tokens, 3L * size);
         float* mixing = compute.Take(size), product = compute.Take(size), next = compute.Take(size);
+        cancellation.ThrowIfCancellationRequested();
         Mixing(cache.Flat(HookPoint.Pattern, firstLayer), heads, tokens, product);
         for (int layer = firstLayer + 1; layer <= last; layer++)
         {
+            cancellation.ThrowIfCancellationRequested();
             Mixing(cache.Flat(HookPoint.Pattern, layer), heads, tokens, mixing);
             compute.ProjectBack(mixing, tokens, Compute.Matrix(product, tokens, tokens, tokens), next);
             float* below = product;

@@ -50,8 +50,9 @@ public sealed class HeadDetectors
     /// <param name="repeats">How often they stand there, at least 2.</param>
     /// <param name="seed">Which random tokens.</param>
     /// <param name="options">Threads and kernels; null for the defaults.</param>
+    /// <param name="cancellation">Looked at before every block of the run.</param>
     /// <exception cref="ArrakisException">The period is below 3, the repeats below 2, or the input longer than the model's context.</exception>
-    public static HeadDetectors Detect(LlamaModel model, int period = 32, int repeats = 2, int seed = 0, AnalysisOptions? options = null)
+    public static HeadDetectors Detect(LlamaModel model, int period = 32, int repeats = 2, int seed = 0, AnalysisOptions? options = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(model);
         CheckPeriod(period);
@@ -63,7 +64,7 @@ public sealed class HeadDetectors
         options ??= new AnalysisOptions();
         using LlamaSession session = model.CreateSession(
             RecordingPlan.Of(HookPoint.Pattern), new SessionOptions { Threads = options.Threads, Kernels = options.Kernels });
-        session.Forward(ids);
+        session.Forward(ids, cancellation);
         return Measure(session.Cache, period);
     }
 

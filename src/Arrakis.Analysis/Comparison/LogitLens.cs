@@ -48,9 +48,10 @@ public sealed class LogitLens
     /// <param name="top">How many candidates to list, at least 1; all tokens where there are fewer.</param>
     /// <param name="token">The token whose rank and logit to follow; null for what the model predicts in the end.</param>
     /// <param name="options">Threads and kernels; null for the defaults.</param>
+    /// <param name="cancellation">Looked at before every layer, and before the logits of all of them.</param>
     /// <exception cref="ArrakisException">There is no such position or token, <paramref name="top"/> is below 1, the cache is of another model or lacks a hook point.</exception>
     public static unsafe LogitLens Measure(
-        LlamaModel model, ActivationCache cache, int position, int top = 5, int? token = null, AnalysisOptions? options = null)
+        LlamaModel model, ActivationCache cache, int position, int top = 5, int? token = null, AnalysisOptions? options = null, CancellationToken cancellation = default)
     {
         Requirements.Cache(model, cache);
         Requirements.Position(cache, position, "position");
@@ -65,7 +66,8 @@ public sealed class LogitLens
 
         using Compute compute = Compute.Rent(model, options, rows, Residuals.Depth(c), Residuals.Floats(c, 1) + (long)rows * (d + v));
         float* x = compute.Take((long)rows * d), logits = compute.Take((long)rows * v);
-        Normalize(compute, new Residuals(compute, cache, 1), position, x);
+        Normalize(compute, new Residuals(compute, cache, 1), position, x, cancellation);
+        cancellation.ThrowIfCancellationRequested();
         compute.Project(x, rows, model.Weights.Unembedding, logits);
 
         Requirements.Finite(new ReadOnlySpan<float>(logits, checked(rows * v)), "a logit");
@@ -80,13 +82,14 @@ public sealed class LogitLens
     }
 
     /// <summary>Every boundary's row of the position through the final norm, [L + 1, D].</summary>
-    private static unsafe void Normalize(Compute compute, Residuals residuals, int position, float* x)
+    private static unsafe void Normalize(Compute compute, Residuals residuals, int position, float* x, CancellationToken cancellation)
     {
         LlamaConfig c = compute.Config;
         fixed (float* gamma = compute.Model.Weights.FinalNorm)
         {
             for (int b = 0; b <= c.NumHiddenLayers; b++)
             {
+                cancellation.ThrowIfCancellationRequested();
                 float* row = x + (nint)b * c.HiddenSize;
                 residuals.Stream(b, [position], row);
                 RowOperations.Normalize(row, row, c.HiddenSize, c.RmsNormEps);

@@ -59,7 +59,7 @@ internal sealed class RunCommand : Command
         ReadOnlySpan<float> logits = _terminal.Forward(session, ids);
         double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
         if (save is not null)
-            session.Cache.Save(save);
+            session.Cache.Save(save, _terminal.Cancellation);
 
         PlainView.Write(_terminal, call.GetValue(_input.Json), new JsonObject
         {

@@ -40,7 +40,8 @@ public sealed class LlamaModel : IDisposable
 
     internal RotaryTable Rotary { get; }
 
-    internal ObjectPool<Arena> Arenas { get; }
+    /// <summary>Memory for sessions and analyses. Another pool is for tests, which count.</summary>
+    internal ObjectPool<Arena> Arenas { get; set; }
 
     /// <summary>
     /// Opens a model: a folder with <c>config.json</c> and safetensors (one file, or shards), a GGUF file, or a llama2.c <c>.bin</c> file.
@@ -48,14 +49,15 @@ public sealed class LlamaModel : IDisposable
     /// </summary>
     /// <param name="path">Where it is.</param>
     /// <param name="options">Whether its weights are mapped or copied; null for the defaults.</param>
+    /// <param name="cancellation">Looked at before every file and, where weights are copied, every 64 MiB.</param>
     /// <exception cref="ModelFormatException">There is no such model, it is damaged, or it asks for what is not supported.</exception>
-    public static LlamaModel Load(string path, LoadOptions? options = null) => Load(path, path, options);
+    public static LlamaModel Load(string path, LoadOptions? options = null, CancellationToken cancellation = default) => Load(path, path, options, cancellation);
 
     /// <summary>The same under another name than its path.</summary>
-    internal static LlamaModel Load(string path, string name, LoadOptions? options = null)
+    internal static LlamaModel Load(string path, string name, LoadOptions? options = null, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(path);
-        ModelSource source = ModelSource.Open(path, (options ?? new LoadOptions()).Memory);
+        ModelSource source = ModelSource.Open(path, (options ?? new LoadOptions()).Memory, cancellation);
         try
         {
             return new LlamaModel(name, source.Config, LlamaWeights.Bind(source.Config, source.Matrix, source.Vector, source), source);
@@ -102,7 +104,7 @@ public sealed class LlamaModel : IDisposable
     {
         ActivationCache cache = ActivationCache.Load(path);
         if (cache.FindForeign(Config) is { } name)
-            throw new ModelFormatException(path, $"tensor {name} is not of this model: its shape or layer differs");
+            throw Said.Fault(path, $"tensor {name} is not of this model: its shape or layer differs");
         cache.Weights = Weights;
         cache.ResultSource = (layer, z, result) =>
         {

@@ -132,8 +132,10 @@ public sealed class ActivationCache
     }
 
     /// <summary>Saves everything recorded as safetensors, F32, under the TransformerLens names. The file is written beside its place and renamed.</summary>
+    /// <param name="path">Where.</param>
+    /// <param name="cancellation">Looked at before every tensor; nothing is left behind.</param>
     /// <exception cref="ArrakisException">It cannot be written; nothing is left behind.</exception>
-    public void Save(string path)
+    public void Save(string path, CancellationToken cancellation = default)
     {
         CheckFilled();
         var writer = new SafetensorsWriter
@@ -157,7 +159,7 @@ public sealed class ActivationCache
                 writer.Add(point.Name(layer), a, b, c);
         }
 
-        writer.Write(path, index => Flat(_points[index].Point, _points[index].Layer));
+        writer.Write(path, index => Flat(_points[index].Point, _points[index].Layer), cancellation);
     }
 
     /// <summary>Loads a saved cache. It stands by itself, but cannot compute what was not recorded.</summary>

@@ -47,10 +47,11 @@ internal sealed unsafe class MappedFile : IDisposable
     /// <summary>How many bytes the file holds; never 0.</summary>
     public long Length { get; }
 
-    /// <summary>Maps or copies a file.</summary>
+    /// <summary>Maps or copies a file; a copy looks for a cancellation every 64 MiB.</summary>
     /// <exception cref="ModelFormatException">There is no such file, it is empty or a folder, or it cannot be read.</exception>
-    public static MappedFile Open(string path, WeightMemory memory = WeightMemory.Mapped)
+    public static MappedFile Open(string path, WeightMemory memory = WeightMemory.Mapped, CancellationToken cancellation = default)
     {
+        cancellation.ThrowIfCancellationRequested();
         try
         {
             if (Directory.Exists(path))
@@ -61,7 +62,7 @@ internal sealed unsafe class MappedFile : IDisposable
             var file = new FileInfo(path);
             if (((file.ResolveLinkTarget(returnFinalTarget: true) as FileInfo) ?? file).Length == 0)
                 throw Said.Fault(path, "is empty, or no plain file");
-            return memory == WeightMemory.Copied ? Copy(path) : Map(path);
+            return memory == WeightMemory.Copied ? Copy(path, cancellation) : Map(path);
         }
         catch (Exception e) when (Said.IsFileTrouble(e) || e is OutOfMemoryException)
         {
@@ -103,7 +104,7 @@ internal sealed unsafe class MappedFile : IDisposable
 
     private static SafeFileHandle OpenHandle(string path) => File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete);
 
-    private static MappedFile Copy(string path)
+    private static MappedFile Copy(string path, CancellationToken cancellation)
     {
         const int AtOnce = 1 << 26;
         using SafeFileHandle handle = OpenHandle(path);
@@ -113,6 +114,7 @@ internal sealed unsafe class MappedFile : IDisposable
         {
             for (long at = 0; at < length;)
             {
+                cancellation.ThrowIfCancellationRequested();
                 int read = RandomAccess.Read(handle, new Span<byte>(copy + at, (int)Math.Min(AtOnce, length - at)), at);
                 if (read == 0)
                     throw new EndOfStreamException($"it ended at {at} of its {length} bytes while it was read");

@@ -53,12 +53,12 @@ internal sealed class ModelSource : IDisposable
 
     /// <summary>Opens a folder with <c>config.json</c> and safetensors, a GGUF, llama2.c or safetensors file: told apart by what they hold.</summary>
     /// <exception cref="ModelFormatException">There is no such model, it is damaged, or it asks for what is not supported.</exception>
-    public static ModelSource Open(string path, WeightMemory memory = WeightMemory.Mapped)
+    public static ModelSource Open(string path, WeightMemory memory = WeightMemory.Mapped, CancellationToken cancellation = default)
     {
         var files = new List<IDisposable>();
         try
         {
-            OpenedModel model = Directory.Exists(path) ? SafetensorsFolder.Open(path, files, memory) : OpenFile(path, files, memory);
+            OpenedModel model = Directory.Exists(path) ? SafetensorsFolder.Open(path, files, memory, cancellation) : OpenFile(path, files, memory, cancellation);
             var source = new ModelSource(path, model, files);
             source.CheckTensors();
             return source;
@@ -90,15 +90,15 @@ internal sealed class ModelSource : IDisposable
     /// <summary>Lets go of the files; every matrix that points into them is void.</summary>
     public void Dispose() => Close(_files);
 
-    private static OpenedModel OpenFile(string path, List<IDisposable> files, WeightMemory memory)
+    private static OpenedModel OpenFile(string path, List<IDisposable> files, WeightMemory memory, CancellationToken cancellation)
     {
-        MappedFile file = MappedFile.Open(path, memory);
+        MappedFile file = MappedFile.Open(path, memory, cancellation);
         files.Add(file);
         string extension = System.IO.Path.GetExtension(path).ToUpperInvariant();
         if (GgufFile.Recognises(file) || extension == ".GGUF")
             return GgufModel.Open(GgufFile.Read(file));
         if (SafetensorsFile.Recognises(file) || extension == ".SAFETENSORS")
-            return SafetensorsFolder.OpenFile(path, files, memory);
+            return SafetensorsFolder.OpenFile(path, files, memory, cancellation);
         const string Supported = "supported is a folder with config.json and safetensors, a GGUF file, or llama2.c's first format";
         if (Foreign(file) is string kind)
             throw Said.Fault(path, $"is {kind}: {Supported}");

@@ -32,9 +32,9 @@ internal sealed class SafetensorsFile : IDisposable
 
     /// <summary>Maps or copies a file and reads its header.</summary>
     /// <exception cref="ModelFormatException">It cannot be read, or is damaged.</exception>
-    public static SafetensorsFile Open(string path, WeightMemory memory = WeightMemory.Mapped)
+    public static SafetensorsFile Open(string path, WeightMemory memory = WeightMemory.Mapped, CancellationToken cancellation = default)
     {
-        MappedFile file = MappedFile.Open(path, memory);
+        MappedFile file = MappedFile.Open(path, memory, cancellation);
         try
         {
             return new SafetensorsFile(file, SafetensorsHeader.Read(file));

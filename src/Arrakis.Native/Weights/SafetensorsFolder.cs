@@ -8,7 +8,7 @@ internal static class SafetensorsFolder
     private const string IndexName = "model.safetensors.index.json";
 
     /// <summary>Opens a folder; files are added to <paramref name="files"/> as they are opened, for the caller to let go of.</summary>
-    public static OpenedModel Open(string folder, List<IDisposable> files, WeightMemory memory)
+    public static OpenedModel Open(string folder, List<IDisposable> files, WeightMemory memory, CancellationToken cancellation)
     {
         string single = Path.Combine(folder, SingleName), index = Path.Combine(folder, IndexName);
         string config = Path.Combine(folder, ConfigName);
@@ -16,24 +16,24 @@ internal static class SafetensorsFolder
             throw Said.Fault(config, "does not exist: a model folder holds config.json and safetensors");
         LlamaConfig shape = HuggingFaceConfig.Read(config);
         if (File.Exists(single))
-            return OpenSingle(single, shape, files, memory);
+            return OpenSingle(single, shape, files, memory, cancellation);
         if (File.Exists(index))
-            return new OpenedModel("safetensors", index, shape, OpenShards(folder, index, files, memory));
+            return new OpenedModel("safetensors", index, shape, OpenShards(folder, index, files, memory, cancellation));
         throw Said.Fault(folder, $"holds neither {SingleName} nor {IndexName}");
     }
 
     /// <summary>Opens one safetensors file with the <c>config.json</c> beside it.</summary>
-    public static OpenedModel OpenFile(string path, List<IDisposable> files, WeightMemory memory)
+    public static OpenedModel OpenFile(string path, List<IDisposable> files, WeightMemory memory, CancellationToken cancellation)
     {
         string config = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(path)) ?? ".", ConfigName);
         if (!File.Exists(config))
             throw Said.Fault(path, "holds tensors, and there is no config.json beside it to say of what model");
-        return OpenSingle(path, HuggingFaceConfig.Read(config), files, memory);
+        return OpenSingle(path, HuggingFaceConfig.Read(config), files, memory, cancellation);
     }
 
-    private static OpenedModel OpenSingle(string path, LlamaConfig config, List<IDisposable> files, WeightMemory memory)
+    private static OpenedModel OpenSingle(string path, LlamaConfig config, List<IDisposable> files, WeightMemory memory, CancellationToken cancellation)
     {
-        SafetensorsFile file = SafetensorsFile.Open(path, memory);
+        SafetensorsFile file = SafetensorsFile.Open(path, memory, cancellation);
         files.Add(file);
         var tensors = new Dictionary<string, StoredTensor>();
         foreach (StoredTensor tensor in file.Tensors)
@@ -41,7 +41,7 @@ internal static class SafetensorsFolder
         return new OpenedModel("safetensors", path, config, tensors);
     }
 
-    private static Dictionary<string, StoredTensor> OpenShards(string folder, string index, List<IDisposable> files, WeightMemory memory)
+    private static Dictionary<string, StoredTensor> OpenShards(string folder, string index, List<IDisposable> files, WeightMemory memory, CancellationToken cancellation)
     {
         Dictionary<string, string> shardOf = ReadIndex(index);
         var shards = new Dictionary<string, SafetensorsFile>();
@@ -53,7 +53,7 @@ internal static class SafetensorsFolder
                 string path = PathOfShard(folder, index, name, shard);
                 if (!File.Exists(path))
                     throw Said.Fault(index, $"tensor {Said.Name(name)} is in shard {Said.Name(shard)}, which does not exist");
-                file = SafetensorsFile.Open(path, memory);
+                file = SafetensorsFile.Open(path, memory, cancellation);
                 files.Add(file);
                 shards.Add(shard, file);
             }

@@ -39,9 +39,9 @@ internal sealed class SafetensorsWriter
         return _tensors.Count - 1;
     }
 
-    /// <summary>Writes the file, replacing what stood there.</summary>
+    /// <summary>Writes the file, replacing what stood there; a cancellation is looked for at every tensor, and leaves what stood there.</summary>
     /// <exception cref="ArrakisException">It cannot be written: <c>cannot write PATH: why</c>. No file is left.</exception>
-    public void Write(string path, TensorData data)
+    public void Write(string path, TensorData data, CancellationToken cancellation = default)
     {
         byte[] header = BuildHeader();
         string? temporary = null;
@@ -54,9 +54,13 @@ internal sealed class SafetensorsWriter
             {
                 Put(file, header);
                 for (int i = 0; i < _tensors.Count; i++)
+                {
+                    cancellation.ThrowIfCancellationRequested();
                     WriteTensor(file, i, data(i));
+                }
             }
 
+            cancellation.ThrowIfCancellationRequested();
             File.Move(beside, place, overwrite: true);
             temporary = null;
         }

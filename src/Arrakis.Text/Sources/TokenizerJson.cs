@@ -8,6 +8,9 @@ namespace Arrakis.Text.Sources;
 /// <summary>Hugging Face's <c>tokenizer.json</c>, of model type BPE or WordLevel. Truncation and padding in it are meant for batches, and not used.</summary>
 internal static class TokenizerJson
 {
+    // One more is a vocabulary's size.
+    private const int LargestId = int.MaxValue - 1;
+
     public static Tokenizer Read(string path)
     {
         TokenizerConfig config = TokenizerConfig.Beside(path);
@@ -20,7 +23,7 @@ internal static class TokenizerJson
         Vocabulary vocabulary = ReadVocabulary(model);
         ITokenModel tokens = ReadModel(model, vocabulary);
         List<AddedToken> added = ReadAdded(json, vocabulary);
-        (int[] front, int[] back) = ReadTemplate(json.OptionalObject("post_processor"));
+        (int[] front, int[] back) = ReadTemplate(json.OptionalObject("post_processor"), vocabulary);
         int? begin = Named(vocabulary, config.Begin) ?? (front.Length > 0 ? front[0] : null), end = Named(vocabulary, config.End);
         if ((config.AddsBegin == true && begin is null) || (config.AddsEnd == true && end is null))
             throw json.Fault("model.vocab", $"has no token for the {(begin is null ? "beginning" : "end")} of a text, which tokenizer_config.json wants");
@@ -57,8 +60,8 @@ internal static class TokenizerJson
         foreach (string token in json.Keys)
         {
             int id = json.Integer(token);
-            if (id < 0 || !seen.Add(id))
-                throw json.Fault(token, $"is {id}{(id < 0 ? ": supported is 0 or more" : ", and so is another token")}");
+            if (id is < 0 or > LargestId || !seen.Add(id))
+                throw json.Fault(token, $"is {id}{(id is < 0 or > LargestId ? $": supported is 0 to {LargestId}" : ", and so is another token")}");
             ids.Add(token, id);
         }
 
@@ -110,7 +113,7 @@ internal static class TokenizerJson
         {
             string text = token.OptionalText("content") ?? throw token.Fault("content", "is missing");
             int id = token.Integer("id");
-            if (id < 0 || (vocabulary.Text(id) ?? text) != text || (vocabulary.Find(text) ?? id) != id)
+            if (id is < 0 or > LargestId || (vocabulary.Text(id) ?? text) != text || (vocabulary.Find(text) ?? id) != id)
                 throw token.Fault("id", $"is {id} for \"{Said.Name(text)}\", and the vocabulary says otherwise");
             vocabulary.Add(text, id);
             added.Add(new AddedToken(text, id)
@@ -126,7 +129,7 @@ internal static class TokenizerJson
         return added;
     }
 
-    private static (int[] Front, int[] Back) ReadTemplate(JsonFields? json)
+    private static (int[] Front, int[] Back) ReadTemplate(JsonFields? json, Vocabulary vocabulary)
     {
         switch (json?.OptionalText("type"))
         {
@@ -138,19 +141,19 @@ internal static class TokenizerJson
                 (int[] Front, int[] Back) all = ([], []);
                 foreach (JsonFields part in json!.Objects("processors"))
                 {
-                    (int[] front, int[] back) = ReadTemplate(part);
+                    (int[] front, int[] back) = ReadTemplate(part, vocabulary);
                     all = ([.. front, .. all.Front], [.. all.Back, .. back]);
                 }
 
                 return all;
             case "TemplateProcessing":
-                return ReadSingle(json!);
+                return ReadSingle(json!, vocabulary);
             default:
                 throw json!.Unsupported("type", "\"TemplateProcessing\", \"ByteLevel\" and \"Sequence\"");
         }
     }
 
-    private static (int[] Front, int[] Back) ReadSingle(JsonFields json)
+    private static (int[] Front, int[] Back) ReadSingle(JsonFields json, Vocabulary vocabulary)
     {
         JsonFields tokens = json.OptionalObject("special_tokens") ?? throw json.Fault("special_tokens", "is missing");
         var front = new List<int>();
@@ -168,7 +171,8 @@ internal static class TokenizerJson
 
             string name = part.OptionalObject("SpecialToken")?.OptionalText("id") ?? throw json.Fault("single", "holds what is neither Sequence nor SpecialToken");
             JsonFields token = tokens.OptionalObject(name) ?? throw tokens.Fault(name, "is missing, and the template names it");
-            (isAfter ? back : front).AddRange(token.Integers("ids"));
+            foreach (int id in token.Integers("ids"))
+                (isAfter ? back : front).Add(vocabulary.Text(id) is null ? throw token.Fault("ids", $"holds {id}, which is no token") : id);
         }
 
         return isAfter ? ([.. front], [.. back]) : throw json.Fault("single", "holds no text: supported is \"A\", once");

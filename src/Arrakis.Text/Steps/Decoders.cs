@@ -27,7 +27,11 @@ internal sealed class TokenDecoder
     {
         var decoded = new Decoded { Text = token, IsFirst = isFirst };
         foreach (Step step in _steps)
+        {
             step(ref decoded);
+            Growth.Check("decoder", token.Length, decoded.Text.Length);
+        }
+
         return decoded.Bytes ?? Encoding.UTF8.GetBytes(decoded.Text);
     }
 

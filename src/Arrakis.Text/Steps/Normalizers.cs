@@ -11,14 +11,28 @@ internal static class Normalizers
     /// <summary>Reads a normalizer; null changes nothing.</summary>
     public static Func<string, string> Read(JsonFields? json)
     {
-        if (json is null)
-            return text => text;
+        Func<string, string>[] steps = json is null ? [] : [.. Steps(json)];
+        return text =>
+        {
+            string changed = text;
+            foreach (Func<string, string> step in steps)
+            {
+                changed = step(changed);
+                Growth.Check("normalizer", text.Length, changed.Length);
+            }
+
+            return changed;
+        };
+    }
+
+    private static IEnumerable<Func<string, string>> Steps(JsonFields json) =>
+        json.OptionalText("type") == "Sequence" ? json.Objects("normalizers").SelectMany(Steps) : [ReadStep(json)];
+
+    private static Func<string, string> ReadStep(JsonFields json)
+    {
         string type = json.OptionalText("type") ?? throw json.Unsupported("type", Supported);
         switch (type)
         {
-            case "Sequence":
-                Func<string, string>[] steps = [.. json.Objects("normalizers").Select(Read)];
-                return text => steps.Aggregate(text, (changed, step) => step(changed));
             case "Prepend":
                 string before = json.OptionalText("prepend") ?? throw json.Fault("prepend", "is missing");
                 return text => text.Length == 0 ? text : before + text;

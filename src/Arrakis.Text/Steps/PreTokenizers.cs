@@ -27,13 +27,15 @@ internal static class PreTokenizers
     public const string SupportedInGguf = "\"gpt-2\", \"llama-bpe\", \"llama3\", \"llama-v3\", \"smollm\", \"starcoder\", \"refact\", \"command-r\" and \"qwen2\"";
 
     /// <summary>Reads a pre-tokenizer; null leaves text whole.</summary>
-    public static PreTokenizer Read(JsonFields? json)
+    public static PreTokenizer Read(JsonFields? json) => Chain(json is null ? [] : [.. Steps(json)]);
+
+    private static IEnumerable<PreTokenizer> Steps(JsonFields json) =>
+        json.OptionalText("type") == "Sequence" ? json.Objects("pretokenizers").SelectMany(Steps) : [ReadStep(json)];
+
+    private static PreTokenizer ReadStep(JsonFields json)
     {
-        if (json is null)
-            return piece => [piece];
         switch (json.OptionalText("type"))
         {
-            case "Sequence": return Chain([.. json.Objects("pretokenizers").Select(Read)]);
             case "ByteLevel": return InBytes(json.Flag("add_prefix_space", true), json.Flag("use_regex", true));
             case "Split": return Split(json);
             case "Digits": return Split(rune => Characters.IsNumeric(rune), json.Flag("individual_digits", false) ? Delimiter.Isolated : Delimiter.Contiguous);
@@ -63,7 +65,17 @@ internal static class PreTokenizers
         return split is null ? null : Chain([split, InBytes(addsSpace: false, usesPattern: false)]);
     }
 
-    private static PreTokenizer Chain(PreTokenizer[] steps) => piece => steps.Aggregate((IEnumerable<TextPiece>)[piece], (pieces, step) => pieces.SelectMany(part => step(part)));
+    private static PreTokenizer Chain(PreTokenizer[] steps) => piece =>
+    {
+        List<TextPiece> pieces = [piece];
+        foreach (PreTokenizer step in steps)
+        {
+            pieces = [.. pieces.SelectMany(part => step(part))];
+            Growth.Check("pre-tokenizer", piece.Text.Length, pieces.Sum(part => part.Text.Length));
+        }
+
+        return pieces;
+    };
 
     private static PreTokenizer InBytes(bool addsSpace, bool usesPattern)
     {
@@ -125,6 +137,8 @@ internal static class PreTokenizers
     private static PreTokenizer Metaspace(JsonFields json)
     {
         string replacement = json.OptionalText("replacement") ?? throw json.Fault("replacement", "is missing");
+        if (replacement.EnumerateRunes().Count() != 1)
+            throw json.Unsupported("replacement", "one character");
         string scheme = MetaspaceScheme(json);
         bool splits = json.Flag("split", true);
         return piece =>

@@ -1,6 +1,8 @@
 using System.Globalization;
 using System.Text;
 using System.Text.RegularExpressions;
+using Arrakis.Native;
+using Arrakis.Native.Weights;
 
 namespace Arrakis.Text.Steps;
 
@@ -13,9 +15,13 @@ internal sealed class TokenPattern
 {
     private const string WhiteSpace = @"\t-\r\u0085\p{Z}";
 
+    // A pattern may take time that grows with every power of the text, or doubles with every character of it; those that models come with take microseconds.
+    private static readonly TimeSpan s_longest = TimeSpan.FromSeconds(2);
+
+    private readonly string _pattern;
     private readonly Regex _regex;
 
-    private TokenPattern(Regex regex) => _regex = regex;
+    private TokenPattern(string pattern, Regex regex) => (_pattern, _regex) = (pattern, regex);
 
     /// <summary>Reads a pattern; null where it holds what the two engines may see differently.</summary>
     public static TokenPattern? Read(string pattern)
@@ -24,7 +30,7 @@ internal sealed class TokenPattern
             return null;
         try
         {
-            return new TokenPattern(new Regex(translated, RegexOptions.CultureInvariant));
+            return new TokenPattern(pattern, new Regex(translated, RegexOptions.CultureInvariant, s_longest));
         }
         catch (ArgumentException)
         {
@@ -34,7 +40,20 @@ internal sealed class TokenPattern
     }
 
     /// <summary>Where it matches, as indices into the text.</summary>
+    /// <exception cref="ArrakisException">It takes too long.</exception>
     public List<(int Start, int End)> Matches(string text)
+    {
+        try
+        {
+            return Find(text);
+        }
+        catch (RegexMatchTimeoutException e)
+        {
+            throw new ArrakisException($"the tokenizer's regular expression {Said.Name(_pattern)} takes over {s_longest.TotalSeconds} s for {text.Length} characters: supported is one that does not", e);
+        }
+    }
+
+    private List<(int Start, int End)> Find(string text)
     {
         (string seen, int[]? places) = Seen(text);
         var matches = new List<(int, int)>();

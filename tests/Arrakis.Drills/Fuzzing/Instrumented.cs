@@ -1,5 +1,7 @@
 using System.Diagnostics;
+using System.Reflection;
 using Arrakis.Native;
+using Arrakis.Text;
 
 namespace Arrakis.Drills.Fuzzing;
 
@@ -11,7 +13,8 @@ internal static class Instrumented
 
     private static readonly TimeSpan s_patience = TimeSpan.FromMinutes(10);
 
-    private static readonly string[] s_types = ["Arrakis.Native.Weights.", "Arrakis.Native.CacheFile", "Arrakis.Native.HookNames", "Arrakis.Native.LlamaConfig", "Arrakis.Native.ActivationCache"];
+    private static readonly string[] s_types =
+        ["Arrakis.Native.Weights.", "Arrakis.Native.CacheFile", "Arrakis.Native.HookNames", "Arrakis.Native.LlamaConfig", "Arrakis.Native.ActivationCache", "Arrakis.Text."];
 
     /// <summary>The exit code of the run: 0 where nothing was found.</summary>
     public static int Run(IEnumerable<string> arguments, string found, TimeSpan time)
@@ -21,10 +24,8 @@ internal static class Instrumented
         {
             foreach (string file in Directory.GetFiles(AppContext.BaseDirectory))
                 File.Copy(file, Path.Combine(copy, Path.GetFileName(file)));
-            string engine = Path.Combine(copy, Path.GetFileName(typeof(LlamaModel).Assembly.Location));
-            string[] instrumented = [.. SharpFuzz.Fuzzer.Instrument(engine, type => s_types.Any(start => type.StartsWith(start, StringComparison.Ordinal)), SharpFuzz.Options.Value)];
-            if (instrumented.Length == 0)
-                throw new InvalidOperationException("no reader was instrumented");
+            Instrument(copy, typeof(LlamaModel).Assembly);
+            Instrument(copy, typeof(Tokenizer).Assembly);
 
             var start = new ProcessStartInfo(Environment.ProcessPath!);
             if (Path.GetFileNameWithoutExtension(Environment.ProcessPath) == "dotnet")
@@ -45,6 +46,13 @@ internal static class Instrumented
             Directory.Delete(copy, recursive: true);
             File.Delete(Path.Combine(found, Current));
         }
+    }
+
+    private static void Instrument(string copy, Assembly assembly)
+    {
+        string path = Path.Combine(copy, Path.GetFileName(assembly.Location));
+        if (!SharpFuzz.Fuzzer.Instrument(path, type => s_types.Any(start => type.StartsWith(start, StringComparison.Ordinal)), SharpFuzz.Options.Value).Any())
+            throw new InvalidOperationException($"no reader of {assembly.GetName().Name} was instrumented");
     }
 
     private static int Died(string found, int code)

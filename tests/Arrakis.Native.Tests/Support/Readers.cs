@@ -4,19 +4,6 @@ using Arrakis.Native.Weights;
 
 namespace Arrakis.Native.Tests.Support;
 
-/// <summary>
-/// A reader of a file format, fed with bytes that may be anything: it reads everything there is to read, or refuses with an <see cref="ArrakisException"/>.
-/// Another format joins by one more entry of <see cref="Readers.All"/>.
-/// </summary>
-/// <param name="Name">The format.</param>
-/// <param name="Seeds">Small valid files, to spoil.</param>
-/// <param name="Words">What the format's files are made of, for a fuzzer to insert.</param>
-/// <param name="Read">Reads a file's bytes, in a folder of the caller's.</param>
-internal sealed record Reader(string Name, byte[][] Seeds, string[] Words, Action<TemporaryFolder, byte[]> Read)
-{
-    public override string ToString() => Name;
-}
-
 /// <summary>Every reader of the engine.</summary>
 internal static class Readers
 {
@@ -27,12 +14,10 @@ internal static class Readers
 
     private static readonly LlamaConfig s_blocks = s_tiny with { HiddenSize = 32, IntermediateSize = 32, HeadDim = 16 };
 
-    private static readonly string[] s_json = ["{", "}", "[", "]", ",", ":", "\"", "null", "true", "1e999", "-1", "0.5", "9223372036854775808", "\\u0000", "\ud83d\ude00", " "];
-
     public static IReadOnlyList<Reader> All { get; } =
     [
         new("safetensors", [ModelFiles.Safetensors(ModelFiles.Tensors(s_tiny))],
-            [.. s_json, "F32", "F16", "BF16", "I64", "F8_E4M3", "\"dtype\"", "\"shape\"", "\"data_offsets\"", "__metadata__"], ReadSafetensors),
+            [.. Reader.Json, "F32", "F16", "BF16", "I64", "F8_E4M3", "\"dtype\"", "\"shape\"", "\"data_offsets\"", "__metadata__"], ReadSafetensors),
         new("gguf",
             [
                 ModelFiles.Gguf(s_tiny, ElementType.F32).Texts("tokenizer.ggml.tokens", "a", "b", "c", "d").Build(),
@@ -43,10 +28,10 @@ internal static class Readers
         new("llama2.c", [ModelFiles.Llama2c(s_tiny), ModelFiles.Llama2c(s_tiny with { TieWordEmbeddings = true })], ["ak42"],
             (folder, bytes) => Read(folder.Write("model.bin", bytes))),
         new("config", [Encoding.UTF8.GetBytes(Config().ToJsonString())],
-            [.. s_json, "\"rope_scaling\"", "\"rope_type\"", "\"llama3\"", "\"linear\"", "\"factor\"", "\"model_type\"", "\"head_dim\"", "\"attention_bias\"", "\"eos_token_id\""], ReadConfig),
-        new("index", [Encoding.UTF8.GetBytes(Index())], [.. s_json, "\"weight_map\"", "shard.safetensors", "../", "/", "lm_head.weight"], ReadIndex),
+            [.. Reader.Json, "\"rope_scaling\"", "\"rope_type\"", "\"llama3\"", "\"linear\"", "\"factor\"", "\"model_type\"", "\"head_dim\"", "\"attention_bias\"", "\"eos_token_id\""], ReadConfig),
+        new("index", [Encoding.UTF8.GetBytes(Index())], [.. Reader.Json, "\"weight_map\"", "shard.safetensors", "../", "/", "lm_head.weight"], ReadIndex),
         new("cache", [SavedCache(RecordingPlan.All), SavedCache(RecordingPlan.Heads)],
-            [.. s_json, "F32", "\"shape\"", "\"data_offsets\"", "__metadata__", "arrakis-cache", "\"ids\"", "\"past\"", "blocks.0.attn.hook_q", "blocks.9.hook_resid_pre", "logits"], ReadCache),
+            [.. Reader.Json, "F32", "\"shape\"", "\"data_offsets\"", "__metadata__", "arrakis-cache", "\"ids\"", "\"past\"", "blocks.0.attn.hook_q", "blocks.9.hook_resid_pre", "logits"], ReadCache),
     ];
 
     private static JsonObject Config()

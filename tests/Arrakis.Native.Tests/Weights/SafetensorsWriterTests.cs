@@ -100,6 +100,47 @@ public class SafetensorsWriterTests
         Assert.Empty(Directory.GetFiles(folder.Path));
     }
 
+    [Theory]
+    [InlineData(0)]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void Cancelled_at_any_tensor_it_leaves_what_stood_there(int tensor)
+    {
+        using var folder = new TemporaryFolder();
+        string path = folder.Write("a", "before");
+        SafetensorsWriter writer = One();
+        writer.Add("b", 1);
+        writer.Add("c", 1);
+        using var source = new CancellationTokenSource();
+        Assert.Throws<OperationCanceledException>(() => writer.Write(
+            path,
+            index =>
+            {
+                if (index == tensor)
+                    source.Cancel();
+                return [1];
+            },
+            source.Token));
+        Assert.Equal(["a"], Directory.GetFiles(folder.Path).Select(Path.GetFileName));
+        Assert.Equal("before", File.ReadAllText(path));
+        writer.Write(path, _ => [1], CancellationToken.None);
+        using SafetensorsFile saved = SafetensorsFile.Open(path);
+        Assert.Equal(3, saved.Tensors.Count);
+    }
+
+    [Fact]
+    public void A_recording_whose_saving_is_cancelled_can_be_saved_again()
+    {
+        using var folder = new TemporaryFolder();
+        using LlamaModel model = LlamaModel.CreateRandom(ModelFiles.Small, 1);
+        using LlamaSession session = model.CreateSession(RecordingPlan.Heads, Engine.Options());
+        session.Forward([1, 2, 3]);
+        Assert.Throws<OperationCanceledException>(() => session.Cache.Save(folder.File("a"), new CancellationToken(canceled: true)));
+        Assert.Empty(Directory.GetFiles(folder.Path));
+        session.Cache.Save(folder.File("a"));
+        Assert.Equal(session.Cache.Names.Count, ActivationCache.Load(folder.File("a")).Names.Count);
+    }
+
     [Fact]
     public void Names_are_given_once()
     {
