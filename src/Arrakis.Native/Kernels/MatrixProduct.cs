@@ -78,7 +78,7 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
     public static Panels Pack(WorkerTeam team, float* x, nint xStride, int tokens, int depth, float* packed)
     {
         var panels = new Panels(packed, tokens, depth);
-        team.Run(new PackJob(panels, x, xStride), PackJob.Items(panels));
+        team.Run(new PackJob(panels, x, xStride), PackJob.Items(panels), 8L * tokens * depth);
         return panels;
     }
 
@@ -86,7 +86,7 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
     public static void Multiply(WorkerTeam team, in Panels x, ReadOnlySpan<Product> products, in WorkerScratch scratch)
     {
         var job = new TileJob(x, products, scratch, team.Size);
-        team.Run(job, job.Items);
+        team.Run(job, job.Items, x.Tokens * Weights(products));
     }
 
     /// <summary>
@@ -97,7 +97,7 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
     {
         var hidden = new Panels(packed, x.Tokens, gate.Outputs);
         var job = new GatedJob(x, gate, up, hidden, rows, scratch, team.Size);
-        team.Run(job, job.Items);
+        team.Run(job, job.Items, x.Tokens * Weights([gate, up]));
         return hidden;
     }
 
@@ -105,7 +105,15 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
     public static void MultiplyOne(WorkerTeam team, float* x, ReadOnlySpan<Product> products)
     {
         var job = new DotsJob(x, products);
-        team.Run(job, job.Items);
+        team.Run(job, job.Items, Weights(products));
+    }
+
+    private static long Weights(ReadOnlySpan<Product> products)
+    {
+        long weights = 0;
+        foreach (ref readonly Product product in products)
+            weights += (long)product.W.Rows * product.W.Columns;
+        return weights;
     }
 
     // The same for every tier and token count, because it decides the order of sums. A multiple of 32, so that quantised blocks are not cut.

@@ -19,6 +19,12 @@ internal sealed unsafe class WorkerTeam : IDisposable
     // About 20 microseconds: a forward pass starts its next job well within that, and an idle session costs nothing after it.
     private const int SpinRounds = 400;
 
+    /// <summary>
+    /// Multiply-adds below which the caller works alone: some three microseconds of one core, about as long as it takes to hand work over and to learn that it is done.
+    /// A small model's projection of one token is less.
+    /// </summary>
+    private const long LeastShared = 100_000;
+
     private Thread[] _threads;
     private readonly SemaphoreSlim[] _wake;
     private readonly int[] _asleep;
@@ -60,9 +66,12 @@ internal sealed unsafe class WorkerTeam : IDisposable
     public int Size { get; }
 
     /// <summary>Does items 0 … <paramref name="items"/> − 1 of the job, and returns when all are done.</summary>
-    public void Run<TJob>(in TJob job, int items) where TJob : unmanaged, IJob<TJob>
+    /// <param name="job">The job.</param>
+    /// <param name="items">How many.</param>
+    /// <param name="work">About how many multiply-adds that is; many, if nothing is said.</param>
+    public void Run<TJob>(in TJob job, int items, long work = long.MaxValue) where TJob : unmanaged, IJob<TJob>
     {
-        if (Size == 1 || items == 1)
+        if (Size == 1 || items == 1 || work < LeastShared)
         {
             for (int item = 0; item < items; item++)
                 TJob.Run(in job, item, 0);

@@ -38,7 +38,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>
         var job = new AttentionJob(
             config, firstHead, heads, _position, _tokens, _callTokens, _callKeys, rotQ, z, keys, values, cache.RowStride, cache.HeadStride,
             Rows(HookPoint.AttnScores, layer), Rows(HookPoint.Pattern, layer), workspace.Workers, layer, plan.Handle);
-        team.Run(job, job.Items);
+        team.Run(job, job.Items, 2L * heads * _tokens * _callKeys * config.HeadDim);
     }
 
     // Recorded rows of [head, query, key], from this chunk's first query of head 0 on.

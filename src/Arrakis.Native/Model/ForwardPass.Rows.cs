@@ -11,15 +11,18 @@ internal sealed unsafe partial class ForwardPass<TKernels>
 
     private int RowItems => (_tokens + RowsPerItem - 1) / RowsPerItem;
 
+    // An element goes through memory and a few instructions, about as long as eight multiply-adds of a product.
+    private long RowWork(int width) => 8L * width * _tokens;
+
     private static float* Address(float[] pinned) => (float*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(pinned));
 
     /// <summary>Normed = x / r ∘ γ; the scale r and x / r go where they are wanted.</summary>
     private void Norm(float* x, float[] gamma, float* scale, float* normalized) =>
-        team.Run(new NormJob(x, Address(gamma), scale, normalized, workspace.Normed, _d, _tokens, config.RmsNormEps), RowItems);
+        team.Run(new NormJob(x, Address(gamma), scale, normalized, workspace.Normed, _d, _tokens, config.RmsNormEps), RowItems, RowWork(_d));
 
-    private void SiluMultiply(float* gate, float* up, float* y) => team.Run(new SiluJob(gate, up, y, _f, _tokens), RowItems);
+    private void SiluMultiply(float* gate, float* up, float* y) => team.Run(new SiluJob(gate, up, y, _f, _tokens), RowItems, RowWork(_f));
 
-    private void Add(float* a, float* b, float* y) => team.Run(new AddJob(a, b, y, _d, _tokens), RowItems);
+    private void Add(float* a, float* b, float* y) => team.Run(new AddJob(a, b, y, _d, _tokens), RowItems, RowWork(_d));
 
     /// <summary>rotQ = q rotated; keys, rotated, and values go into the cache.</summary>
     private void RotateAndStore(int layer, float* q, float* k, float* v, float* rotQ)
@@ -30,7 +33,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>
             rotK == null ? null : At(HookPoint.RotK, layer),
             cache.Keys(layer) + (nint)_position * cache.RowStride, cache.Values(layer) + (nint)_position * cache.RowStride, cache.RowStride, cache.HeadStride,
             Address(_rotary.Cos) + (nint)_position * (config.HeadDim / 2), Address(_rotary.Sin) + (nint)_position * (config.HeadDim / 2));
-        team.Run(job, RowItems);
+        team.Run(job, RowItems, RowWork(_q + 2 * _kv));
     }
 
     private readonly struct NormJob(float* x, float* gamma, float* scale, float* normalized, float* y, int d, int tokens, float epsilon) : IJob<NormJob>

@@ -52,6 +52,7 @@ internal readonly unsafe partial struct Avx2Kernels
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void ElementDots<T>(in WeightMatrix matrix, int first, int rows, float* x, float* y) where T : struct, IElements
     {
         int columns = matrix.Columns;
@@ -80,6 +81,7 @@ internal readonly unsafe partial struct Avx2Kernels
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void BlockDots<T>(in WeightMatrix matrix, int first, int rows, float* x, float* y) where T : struct, IBlocks
     {
         for (int r = 0; r < rows; r++)
@@ -99,6 +101,7 @@ internal readonly unsafe partial struct Avx2Kernels
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void WidenElements<T>(byte* source, int count, float* destination) where T : struct, IElements
     {
         int i = 0;
@@ -107,6 +110,7 @@ internal readonly unsafe partial struct Avx2Kernels
         ScalarKernels.Widen(T.Type, source, count - i, destination + i);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void WidenBlocks<T>(byte* source, int count, float* destination) where T : struct, IBlocks
     {
         for (int i = 0; i < count; i += 4 * Width, source += T.Bytes)

@@ -17,6 +17,7 @@ internal readonly unsafe partial struct Avx2Kernels : IKernels
 
     public static int TileRows => 6;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void WeightedSum(float* weights, int count, float* rows, nint stride, int columns, float* y)
     {
         int j = 0;
@@ -50,6 +51,7 @@ internal readonly unsafe partial struct Avx2Kernels : IKernels
         ScalarKernels.WeightedSum(weights, count, rows + j, stride, columns - j, y + j);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Rotate(float* x, float* y, int headDim, float* cos, float* sin, RotaryLayout layout)
     {
         int half = headDim / 2;
@@ -86,6 +88,7 @@ internal readonly unsafe partial struct Avx2Kernels : IKernels
     public static void TransposeAway(float* source, nint sourceStride, float* destination, nint destinationStride, int rows, int columns) =>
         Transpose(source, sourceStride, destination, destinationStride, rows, columns);
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Transpose(float* source, nint sourceStride, float* destination, nint destinationStride, int rows, int columns)
     {
         int i = 0;

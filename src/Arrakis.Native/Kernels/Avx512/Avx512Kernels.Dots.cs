@@ -58,6 +58,7 @@ internal readonly unsafe partial struct Avx512Kernels
     // At 30 GB/s a core reads about 3 KB while memory answers once.
     private const int AheadBytes = 8192;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void ElementDots<T>(in WeightMatrix matrix, int first, int rows, float* x, float* y) where T : struct, IElements
     {
         int columns = matrix.Columns, rest = columns % Width;
@@ -124,6 +125,7 @@ internal readonly unsafe partial struct Avx512Kernels
             Sse.Prefetch0(from + line);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void BlockDots<T>(in WeightMatrix matrix, int first, int rows, float* x, float* y) where T : struct, IBlocks
     {
         for (int r = 0; r < rows; r += RowsAtOnce)
@@ -190,6 +192,7 @@ internal readonly unsafe partial struct Avx512Kernels
             y[i] = sums[i];
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void WidenElements<T>(byte* source, int count, float* destination) where T : struct, IElements
     {
         int i = 0;
@@ -198,6 +201,7 @@ internal readonly unsafe partial struct Avx512Kernels
         ScalarKernels.Widen(T.Type, source, count - i, destination + i);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void WidenBlocks<T>(byte* source, int count, float* destination) where T : struct, IBlocks
     {
         for (int i = 0; i < count; i += 2 * Width, source += T.Bytes)

@@ -8,6 +8,7 @@ namespace Arrakis.Native.Kernels;
 // which is several times faster.
 internal readonly unsafe partial struct Avx512Kernels
 {
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void SiluMultiply(float* gate, float* up, float* y, int length)
     {
         int i = 0;
@@ -19,6 +20,7 @@ internal readonly unsafe partial struct Avx512Kernels
         Avx512F.MaskStore(y + i, rest, Silu(LoadFirst(gate + i, rest), LoadFirst(up + i, rest)));
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Softmax(float* x, float* y, int length)
     {
         int whole = length / Width * Width;
@@ -43,6 +45,7 @@ internal readonly unsafe partial struct Avx512Kernels
         Avx512F.MaskStore(y + whole, rest, last / sum);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void ScaleAndMask(float* x, int keys, int width, float scale, int diagonal, float* most)
     {
         Vector512<float> factor = Vector512.Create(scale), hidden = Vector512.Create(float.NegativeInfinity);
@@ -70,6 +73,7 @@ internal readonly unsafe partial struct Avx512Kernels
         }
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void SoftmaxColumns(float* x, int keys, int width, float* most)
     {
         for (int j = 0; j < width; j += Width)

@@ -36,6 +36,7 @@ internal readonly unsafe partial struct Avx512Kernels
         public static void Store(Vector512<float> row, float* destination) => row.StoreAlignedNonTemporal(destination);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void Transpose<TStore>(float* source, nint sourceStride, float* destination, nint destinationStride, int rows, int columns)
         where TStore : struct, IStore
     {

@@ -1,3 +1,4 @@
+using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
 
 namespace Arrakis.Native.Kernels;
@@ -15,6 +16,7 @@ internal readonly unsafe partial struct Avx512Kernels : IKernels
 
     public static int TileRows => 8;
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void WeightedSum(float* weights, int count, float* rows, nint stride, int columns, float* y)
     {
         int j = 0;
@@ -48,6 +50,7 @@ internal readonly unsafe partial struct Avx512Kernels : IKernels
         ScalarKernels.WeightedSum(weights, count, rows + j, stride, columns - j, y + j);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void Rotate(float* x, float* y, int headDim, float* cos, float* sin, RotaryLayout layout)
     {
         int half = headDim / 2;
