@@ -5,7 +5,10 @@ namespace Arrakis.Analysis;
 /// <summary>What takes the place of a head's output.</summary>
 public enum AblationKind
 {
-    /// <summary>Nothing: z is zero, which is as if its rows of W_O were.</summary>
+    /// <summary>
+    /// Nothing: z is zero, which is as if its rows of W_O were. What the head writes whatever the input goes with it, and so does the size of the stream that norms divide
+    /// by: a head that does nothing else may have the largest effect. The other kinds take away only what depends on the input.
+    /// </summary>
     Zero,
 
     /// <summary>Its mean over reference inputs and their positions.</summary>
