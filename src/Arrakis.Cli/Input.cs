@@ -8,6 +8,7 @@ namespace Arrakis.Cli;
 /// <summary>The options that say which model and which tokens, and how to run; shared by every command that runs one.</summary>
 internal sealed class Input(Terminal terminal)
 {
+    private readonly List<Option<string[]>> _otherTexts = [];
     private Tokens? _tokens;
 
     public Option<string?> Model { get; } = new("--model") { Description = "A folder with config.json and safetensors, a .gguf file, a llama2.c .bin file, or a bundled model's name", HelpName = "PATH" };
@@ -44,6 +45,9 @@ internal sealed class Input(Terminal terminal)
         foreach (Option option in new Option[] { Model, Text, NoBos, Tokenizer, Ids, IdsFile, Random, Seed, Threads, Kernels, Json })
             command.Add(option);
     }
+
+    /// <summary>Knows of an option by which a command takes texts beside the input.</summary>
+    public void AlsoTexts(Option<string[]> option) => _otherTexts.Add(option);
 
     /// <summary>Whether any input is given.</summary>
     public bool IsGiven(ParseResult call) =>
@@ -112,10 +116,10 @@ internal sealed class Input(Terminal terminal)
                 IsGiven(call) ? "several inputs: give one of --text, --ids, --ids-file and --random" : $"no input: give --text TEXT, --ids 1,2,3, --ids-file FILE{orRandom}");
         }
 
-        if (text is null && call.GetValue(NoBos))
+        if (text is null && call.GetValue(NoBos) && !_otherTexts.Exists(option => call.GetResult(option) is not null))
             throw new UsageException("--no-bos goes with --text: ids are taken as they are");
         if (text is not null)
-            return Encode(call, text);
+            return Encode(call, text, "--text");
         if (list is not null)
             return ReadList(list, "--ids");
         if (file is not null)
@@ -129,10 +133,11 @@ internal sealed class Input(Terminal terminal)
     /// <summary>Token ids that an option gives as 1,2,3.</summary>
     public static int[] ReadList(string list, string option) => Parse(list, fault => new UsageException($"{option} {fault}: use token ids such as 1,2,3"));
 
-    private int[] Encode(ParseResult call, string text)
+    /// <summary>The tokens of a text that an option gives.</summary>
+    public int[] Encode(ParseResult call, string text, string option)
     {
         int[] ids = NeededTokens(call).Tokenizer!.Encode(text, bos: !call.GetValue(NoBos));
-        return ids.Length > 0 ? ids : throw new ArrakisException("--text is empty, and nothing is put before it: give at least one character");
+        return ids.Length > 0 ? ids : throw new ArrakisException($"{option} is empty, and nothing is put before it: give at least one character");
     }
 
     private static string ReadFile(string path)

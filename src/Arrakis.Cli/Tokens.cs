@@ -32,6 +32,12 @@ internal sealed class Tokens(Tokenizer? tokenizer)
     /// <summary>A token for people, with its id: <c>id 5, ·was</c>.</summary>
     public string Full(int id) => this[id] is string piece ? Invariant($"id {id}, {Shown(piece)}") : Invariant($"id {id}");
 
+    /// <summary>An id with what it stands for: <c>5 (·was)</c>, or <c>5</c>.</summary>
+    public string Told(int id) => this[id] is string piece ? Invariant($"{id} ({Shown(piece)})") : Invariant($"{id}");
+
+    /// <summary>The same for a document: <c>{"id","token"}</c>.</summary>
+    public JsonObject Node(int id) => new() { ["id"] = id, ["token"] = this[id] };
+
     /// <summary>The column of a table that tells tokens apart.</summary>
     public string Column => Tokenizer is null ? "id" : "<token";
 

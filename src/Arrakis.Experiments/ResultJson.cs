@@ -6,7 +6,7 @@ using Arrakis.Analysis;
 namespace Arrakis.Experiments;
 
 /// <summary>Results of analyses as JSON, under the names of the command's documents, for the log of an experiment.</summary>
-public static class ResultJson
+public static partial class ResultJson
 {
     /// <summary>Heads with their strengths: <c>[{"layer","head","strength"},…]</c>.</summary>
     public static JsonNode ToJson(this IReadOnlyList<HeadStrength> heads) => Node(heads, AnalysisJson.Default.IReadOnlyListHeadStrength);
@@ -130,6 +130,7 @@ public static class ResultJson
 [JsonSerializable(typeof(IReadOnlyList<HeadDetection>))]
 [JsonSerializable(typeof(IReadOnlyList<LogitLensRow>))]
 [JsonSerializable(typeof(IReadOnlyList<RouteEdge>))]
+[JsonSerializable(typeof(IReadOnlyList<PatchedSite>))]
 [JsonSerializable(typeof(IReadOnlyList<double[]>))]
 [JsonSerializable(typeof(HypothesisTest))]
 internal sealed partial class AnalysisJson : JsonSerializerContext;

@@ -20,7 +20,7 @@ public sealed class CausesTests
         foreach (string[] kind in new string[][] { [], ["--kind", "mean"], ["--kind", "resample", "--reference", Other(golden)] })
         {
             JsonElement document = golden.Call(["ablate", "--token", "3", "--minus", "5", "--at", "-2", .. kind]);
-            document.HasKeys("metric", "kind", "baseline", "heads", "correlation");
+            document.HasKeys("metric", "kind", "baseline", "heads", "correlation", "position", "token", "minus", "tokens");
             document.GetProperty("correlation").HasKeys("direct", "frozen");
             var options = new AblationOptions
             {
@@ -62,7 +62,7 @@ public sealed class CausesTests
         GoldenModel golden = GoldenModel.Load(name);
         using LlamaModel model = LlamaModel.Load(golden.Folder);
         JsonElement document = golden.Call("patch", "--source", Other(golden), "--token", "3", "--point", "v", "--layers", "1-1");
-        document.HasKeys("metric", "point", "source", "baseline", "sites");
+        document.HasKeys("metric", "point", "source", "baseline", "sites", "position", "token", "minus", "tokens", "source_tokens");
         Assert.Equal("attn.v", document.GetProperty("point").GetString());
         ActivationPatching expected = ActivationPatching.Measure(
             model, OtherIds(golden), golden.Ids, CausalMetric.Logit(3), new() { Point = HookPoint.V, Layers = (1, 1) });
@@ -89,7 +89,7 @@ public sealed class CausesTests
     {
         GoldenModel golden = GoldenModel.Load(name);
         JsonElement document = golden.Call("patch", "--source", Other(golden), "--sender", "0.1", "--token", "3", "--frozen");
-        document.HasKeys("metric", "sender", "baseline", "whole", "paths");
+        document.HasKeys("metric", "sender", "baseline", "whole", "paths", "position", "token", "minus", "tokens", "source_tokens");
         JsonElement[] paths = document.Items("paths");
         Assert.Equal((golden.Layers - 1) * golden.Heads * 3 + 1, paths.Length);
         Assert.All(paths, path => path.HasKeys("input", "layer", "head", "value", "effect"));
@@ -124,13 +124,17 @@ public sealed class CausesTests
     [InlineData(2, "ablate --kind mean --reference 1,x", "--reference holds 'x': use token ids such as 1,2,3")]
     [InlineData(1, "ablate --token 100000", "token id 100000 is outside the vocabulary")]
     [InlineData(1, "ablate --at 1000", "--at is 1000, outside the input")]
-    [InlineData(2, "patch", "--source")]
-    [InlineData(1, "patch --source 1,2", "the clean input has 2 tokens and the corrupted one")]
-    [InlineData(2, "patch --source 1,2 --point scale", "--point is 'scale': use a hook point such as z, v, mlp_out or resid_pre")]
+    [InlineData(1, "ablate --kind resample --reference 1,2", "--reference is 2 tokens long and the input")]
+    [InlineData(2, "patch", "no --source: give --source 1,2,3 or --source-text TEXT")]
+    [InlineData(2, "patch --source 1,2 --source-text w4", "several of --source and --source-text: give one, --source 1,2,3 or --source-text TEXT")]
+    [InlineData(2, "patch --source 1,2 --source 1,2", "several of --source and --source-text: give one")]
+    [InlineData(2, "patch --source 1,x", "--source holds 'x': use token ids such as 1,2,3")]
+    [InlineData(1, "patch --source 1,2", "--source is 2 tokens long and the input")]
+    [InlineData(2, "patch --source 1,2 --point scale", "--point: 'scale' could be ln1.scale or ln2.scale or ln_final.scale: write it in full")]
     [InlineData(2, "patch --source 1,2 --frozen", "--hold-mlps and --frozen are for paths: name their --sender, or leave them out")]
     [InlineData(2, "patch --source 1,2 --sender 0.0 --point z", "--point, --all-heads, --all-positions and --layers are for places: leave them out with --sender")]
     [InlineData(2, "patch --source 1,2 --sender 0", "--sender is '0': use a layer and a head, such as 0.3")]
-    [InlineData(1, "patch --source 1,2 --layers 0-99", "the clean input has 2 tokens")]
+    [InlineData(1, "patch --source 1,2 --layers 0-99", "--source is 2 tokens long")]
     public void Refusals(int code, string call, string says)
     {
         Called called = Called.With([.. call.Split(' '), .. GoldenModel.First.Options]);

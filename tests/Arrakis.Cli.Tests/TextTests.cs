@@ -7,44 +7,30 @@ namespace Arrakis.Cli.Tests;
 /// <summary>Text in, and tokens by what they stand for, on a golden model with words of our making.</summary>
 public sealed class TextTests : IDisposable
 {
-    private readonly TemporaryFolder _folder = new();
-    private readonly string _model, _words;
+    private readonly WordModel _words = new();
 
-    public TextTests()
-    {
-        // The golden model's vocabulary of 97: a begin token, and words with numbers.
-        foreach (string file in Directory.GetFiles(GoldenModel.First.Folder))
-            File.Copy(file, _folder.File(Path.GetFileName(file)));
-        string[] words = ["<unk>", "<s>", "\u00E9t\u00E9", "a\nb", .. Enumerable.Range(4, 93).Select(id => $"w{id}")];
-        _words = "{\"added_tokens\":[{\"id\":1,\"content\":\"<s>\",\"special\":true,\"normalized\":false}],\"pre_tokenizer\":{\"type\":\"WhitespaceSplit\"},"
-            + "\"post_processor\":{\"type\":\"TemplateProcessing\",\"single\":[{\"SpecialToken\":{\"id\":\"<s>\"}},{\"Sequence\":{\"id\":\"A\"}}],\"special_tokens\":{\"<s>\":{\"ids\":[1]}}},"
-            + $"\"model\":{{\"type\":\"WordLevel\",\"unk_token\":\"<unk>\",\"vocab\":{{{string.Join(',', words.Select((word, id) => $"{JsonSerializer.Serialize(word)}:{id}"))}}}}}}}";
-        _folder.Write("tokenizer.json", _words);
-        _model = _folder.Path;
-    }
-
-    public void Dispose() => _folder.Dispose();
+    public void Dispose() => _words.Dispose();
 
     [Fact]
     public void Tokenize()
     {
-        JsonElement document = Called.Json("tokenize", "--model", _model, "--text", "w5 nobody \u00E9t\u00E9");
+        JsonElement document = Called.Json("tokenize", "--model", _words.Path, "--text", "w5 nobody \u00E9t\u00E9");
         document.HasKeys("ids", "tokens");
         Assert.Equal([1, 5, 0, 2], document.Ints("ids"));
         Assert.Equal(["<s>", "w5", "<unk>", "\u00E9t\u00E9"], Texts(document, "tokens"));
-        Assert.Equal([5], Called.Json("tokenize", "--model", _model, "--text", "w5", "--no-bos").Ints("ids"));
-        Assert.Empty(Called.Json("tokenize", "--model", _model, "--text", "").Ints("ids"));
-        Assert.Equal(["a\nb"], Texts(Called.Json("tokenize", "--model", _model, "--ids", "3"), "tokens"));
-        string table = Called.Text("tokenize", "--model", _model, "--text", "w5 \u00E9t\u00E9");
+        Assert.Equal([5], Called.Json("tokenize", "--model", _words.Path, "--text", "w5", "--no-bos").Ints("ids"));
+        Assert.Empty(Called.Json("tokenize", "--model", _words.Path, "--text", "").Ints("ids"));
+        Assert.Equal(["a\nb"], Texts(Called.Json("tokenize", "--model", _words.Path, "--ids", "3"), "tokens"));
+        string table = Called.Text("tokenize", "--model", _words.Path, "--text", "w5 \u00E9t\u00E9");
         Assert.Contains("\u00E9t\u00E9", table);
         Assert.Contains("3 tokens of a vocabulary of 97.", table);
-        Assert.Contains("a\\nb", Called.Text("tokenize", "--model", _model, "--ids", "3"));
+        Assert.Contains("a\\nb", Called.Text("tokenize", "--model", _words.Path, "--ids", "3"));
     }
 
     [Fact]
     public void Text_is_the_ids_that_it_stands_for()
     {
-        string[] text = ["--model", _model, "--text", "w17 w4 w50"], ids = ["--model", _model, "--ids", "1,17,4,50"];
+        string[] text = ["--model", _words.Path, "--text", "w17 w4 w50"], ids = ["--model", _words.Path, "--ids", "1,17,4,50"];
         foreach (string call in new[] { "heads write --layer 1", "heads read --layer 1 --dim 3", "flow --src 1 --dst -1", "routes --dst -1", "" })
         {
             string[] words = call.Split(' ', StringSplitOptions.RemoveEmptyEntries);
@@ -60,46 +46,46 @@ public sealed class TextTests : IDisposable
     [Fact]
     public void Run_and_generate()
     {
-        JsonElement run = Called.Json("run", "--model", _model, "--text", "w17 w4", "--top", "3");
+        JsonElement run = Called.Json("run", "--model", _words.Path, "--text", "w17 w4", "--top", "3");
         Assert.Equal(["<s>", "w17", "w4"], Texts(run, "tokens"));
-        Assert.All(run.Items("top"), candidate => Assert.Equal(Piece(candidate.Int("id")), candidate.GetProperty("token").GetString()));
+        Assert.All(run.Items("top"), candidate => Assert.Equal(WordModel.Piece(candidate.Int("id")), candidate.GetProperty("token").GetString()));
 
-        JsonElement generated = Called.Json("generate", "--model", _model, "--text", "w17 w4", "-n", "5");
-        string said = string.Concat(generated.Ints("ids").Where(id => id != 1).Select(id => " " + Piece(id)));
+        JsonElement generated = Called.Json("generate", "--model", _words.Path, "--text", "w17 w4", "-n", "5");
+        string said = string.Concat(generated.Ints("ids").Where(id => id != 1).Select(id => " " + WordModel.Piece(id)));
         Assert.Equal(said, generated.GetProperty("text").GetString());
-        Assert.Equal($"w17 w4{said}\n", Called.Text("generate", "--model", _model, "--text", "w17 w4", "-n", "5"));
+        Assert.Equal($"w17 w4{said}\n", Called.Text("generate", "--model", _words.Path, "--text", "w17 w4", "-n", "5"));
         // Nothing is a beginning too, where the tokenizer puts one.
-        Assert.Equal([1], Called.Json("generate", "--model", _model, "--text", "", "-n", "1").Ints("prompt_ids"));
+        Assert.Equal([1], Called.Json("generate", "--model", _words.Path, "--text", "", "-n", "1").Ints("prompt_ids"));
     }
 
     [Fact]
     public void Without_a_tokenizer_ids_are_all_there_is()
     {
-        File.Delete(_folder.File("tokenizer.json"));
-        JsonElement run = Called.Json("run", "--model", _model, "--ids", "1,17");
+        File.Delete(_words.Folder.File("tokenizer.json"));
+        JsonElement run = Called.Json("run", "--model", _words.Path, "--ids", "1,17");
         Assert.Equal(JsonValueKind.Null, run.GetProperty("tokens").ValueKind);
         Assert.Equal(JsonValueKind.Null, run.Items("top")[0].GetProperty("token").ValueKind);
-        Assert.Equal(JsonValueKind.Null, Called.Json("generate", "--model", _model, "--ids", "1,17", "-n", "2").GetProperty("text").ValueKind);
+        Assert.Equal(JsonValueKind.Null, Called.Json("generate", "--model", _words.Path, "--ids", "1,17", "-n", "2").GetProperty("text").ValueKind);
         foreach (string command in new[] { "run", "tokenize", "generate" })
         {
-            Called refused = Called.With(command, "--model", _model, "--text", "w17");
+            Called refused = Called.With(command, "--model", _words.Path, "--text", "w17");
             Assert.Equal((1, ""), (refused.Code, refused.Output));
-            Assert.Equal($"arrakis: {_model}: has no tokenizer: a model folder holds tokenizer.json or tokenizer.model: name another with --tokenizer PATH\n", refused.Error);
+            Assert.Equal($"arrakis: {_words.Path}: has no tokenizer: a model folder holds tokenizer.json or tokenizer.model: name another with --tokenizer PATH\n", refused.Error);
         }
 
-        string elsewhere = _folder.Write("words.json", _words);
-        Assert.Equal([1, 17], Called.Json("run", "--model", _model, "--text", "w17", "--tokenizer", elsewhere).Ints("ids"));
+        string elsewhere = _words.Folder.Write("words.json", _words.Tokenizer);
+        Assert.Equal([1, 17], Called.Json("run", "--model", _words.Path, "--text", "w17", "--tokenizer", elsewhere).Ints("ids"));
     }
 
     [Fact]
     public void A_tokenizer_that_is_not_supported_stops_text_only()
     {
-        _folder.Write("tokenizer.json", _words.Replace("WhitespaceSplit", "UnicodeScripts", StringComparison.Ordinal));
-        Called ids = Called.With("run", "--model", _model, "--ids", "1,17", "--json");
+        _words.Folder.Write("tokenizer.json", _words.Tokenizer.Replace("WhitespaceSplit", "UnicodeScripts", StringComparison.Ordinal));
+        Called ids = Called.With("run", "--model", _words.Path, "--ids", "1,17", "--json");
         Assert.Equal(0, ids.Code);
         Assert.StartsWith("arrakis: tokens are shown as ids: ", ids.Error);
         Assert.Contains("pre_tokenizer.type is \"UnicodeScripts\": supported is", ids.Error);
-        Called text = Called.With("run", "--model", _model, "--text", "w17", "--json");
+        Called text = Called.With("run", "--model", _words.Path, "--text", "w17", "--json");
         Assert.Equal((1, "", 1), (text.Code, text.Output, text.Error.Count(c => c == '\n')));
         Assert.Contains("pre_tokenizer.type is \"UnicodeScripts\"", text.Error);
     }
@@ -110,7 +96,7 @@ public sealed class TextTests : IDisposable
         byte[] file = new GgufBuilder().Text("general.architecture", "llama").Text("tokenizer.ggml.model", "llama")
             .Texts("tokenizer.ggml.tokens", ["<unk>", "<s>", "\u2581a", "\u2581", "a"]).Floats("tokenizer.ggml.scores", 0, 0, -1, -2, -3)
             .Integers("tokenizer.ggml.token_type", 2, 3, 1, 1, 1).UInt32("tokenizer.ggml.bos_token_id", 1).Build();
-        string path = _folder.Write("vocabulary.gguf", file);
+        string path = _words.Folder.Write("vocabulary.gguf", file);
         JsonElement document = Called.Json("tokenize", "--model", path, "--text", "a aq");
         Assert.Equal([1, 2, 2, 0], document.Ints("ids"));
         Assert.Equal(["<s>", " a", " a", "<unk>"], Texts(document, "tokens"));
@@ -125,7 +111,7 @@ public sealed class TextTests : IDisposable
     {
         using var output = new Flushes();
         using var error = new StringWriter();
-        Assert.Equal(0, Program.Run(["generate", "--model", _model, "--text", "w17 w4", "-n", "4"], output, error, CancellationToken.None));
+        Assert.Equal(0, Program.Run(["generate", "--model", _words.Path, "--text", "w17 w4", "-n", "4"], output, error, CancellationToken.None));
         Assert.True(output.Count >= 5, $"{output.Count} flushes");
         Assert.Equal("", error.ToString());
     }
@@ -137,7 +123,7 @@ public sealed class TextTests : IDisposable
         using var cancellation = new CancellationTokenSource();
         using var output = new Flushes { Flushed = count => Cancel(cancellation, count == 3) };
         using var error = new StringWriter();
-        Assert.Equal(130, Program.Run(["generate", "--model", _model, "--text", "w17 w4", "-n", "40"], output, error, cancellation.Token));
+        Assert.Equal(130, Program.Run(["generate", "--model", _words.Path, "--text", "w17 w4", "-n", "40"], output, error, cancellation.Token));
         // The third piece, and the end of its line.
         Assert.Equal(4, output.Count);
         Assert.Equal("", error.ToString());
@@ -148,15 +134,6 @@ public sealed class TextTests : IDisposable
         if (isTime)
             source.Cancel();
     }
-
-    private static string Piece(int id) => id switch
-    {
-        0 => "<unk>",
-        1 => "<s>",
-        2 => "\u00E9t\u00E9",
-        3 => "a\nb",
-        _ => $"w{id}",
-    };
 
     private static string[] Texts(JsonElement document, string key) => [.. document.GetProperty(key).EnumerateArray().Select(text => text.GetString()!)];
 

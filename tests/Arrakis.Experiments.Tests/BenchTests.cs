@@ -6,6 +6,10 @@ namespace Arrakis.Experiments.Tests;
 
 public sealed class BenchTests : OnSmallModel
 {
+    private static readonly int[] s_other = [5, 2, 4, 91, 6, 7];
+    private static readonly CausalMetric s_metric = CausalMetric.LogitDifference(9, 4);
+    private static readonly AblationOptions s_resampled = new() { Kind = AblationKind.Resample, References = [s_other] };
+
     private readonly Bench _bench;
 
     public BenchTests() => _bench = new Bench(Model, Folder.File("experiments"));
@@ -62,6 +66,10 @@ public sealed class BenchTests : OnSmallModel
             results["logit_attribution"] = run.UseTool<LogitAttributionTool>("logit_attribution").Measure(5, 9).ToJson();
             results["logit_lens"] = run.UseTool<LogitLensTool>("logit_lens").Measure(5).ToJson();
             results["rollout"] = run.UseTool<RolloutTool>("rollout").Measure().ToJson();
+            results["ablation"] = run.UseTool<AblationTool>("ablation").Measure(s_metric, s_resampled).ToJson();
+            results["head_attribution"] = run.UseTool<HeadAttributionTool>("head_attribution").Measure(s_metric, s_resampled).ToJson();
+            results["activation_patching"] = run.UseTool<ActivationPatchingTool>("activation_patching").Measure(s_other, s_metric, new() { Point = HookPoint.V }).ToJson();
+            results["path_patching"] = run.UseTool<PathPatchingTool>("path_patching").Measure(s_other, s_metric, [(0, 1), (0, 2)]).ToJson();
             results["routes"] = run.UseTool<RoutesTool>("routes").Measure().Edges(5).ToJson();
             return new JsonObject(results);
         });
@@ -75,6 +83,63 @@ public sealed class BenchTests : OnSmallModel
         Assert.Equal(DirectLogitAttribution.Measure(Model.Model, Model.Cache!, 5, 9).Heads(1)[2], (double)logged["logit_attribution"]!["heads"]![1]![2]!);
         Assert.Equal(8, logged["detectors"]!.AsArray().Count);
         Assert.Equal("residual", logged["routes"]!.AsArray().Select(edge => ((string)edge!["kind"]!).ToLowerInvariant()).Distinct().Order().Last());
+    }
+
+    /// <summary>A causal measure is of the recorded pass's input; what is logged is what it found.</summary>
+    [Fact]
+    public void Causal_tools_run_the_recorded_input_again_and_log_what_they_find()
+    {
+        int[] ids = [3, 17, 4, 90, 17, 4];
+        Model.Forward(ids);
+        HeadAblation ablation = HeadAblation.Measure(Model.Model, ids, s_metric, s_resampled);
+        JsonNode logged = Logged("Ablated", run => run.UseTool<AblationTool>("ablation").Measure(s_metric, s_resampled).ToJson());
+        Assert.Equal(("logit of 9 less 4", "resample", ablation.Baseline), ((string)logged["metric"]!, (string)logged["kind"]!, (double)logged["baseline"]!));
+        Each(logged["heads"]!, [.. from l in Enumerable.Range(0, ablation.Layers) from h in Enumerable.Range(0, 4) select (l, h)], (node, at) =>
+        {
+            Assert.Equal(at, ((int)node["layer"]!, (int)node["head"]!));
+            Assert.Equal(ablation.Effect(at.l, at.h), (double)node["effect"]!);
+        });
+
+        HeadAttribution attribution = HeadAttribution.Measure(Model.Model, ids, s_metric, s_resampled);
+        logged = Logged("Attributed", run => run.UseTool<HeadAttributionTool>("head_attribution").Measure(s_metric, s_resampled).ToJson());
+        Assert.Equal(attribution.FrozenCorrelation, (double?)logged["correlation"]!["frozen"]);
+        Each(logged["heads"]!, [.. attribution.Heads], (node, head) =>
+            Assert.Equal(head, new AttributedHead((int)node["layer"]!, (int)node["head"]!, (double)node["direct"]!, (double)node["frozen"]!, -(double)node["effect"]!)));
+
+        ActivationPatching patched = ActivationPatching.Measure(Model.Model, s_other, ids, s_metric, new() { Point = HookPoint.V });
+        logged = Logged("Patched", run => run.UseTool<ActivationPatchingTool>("activation_patching").Measure(s_other, s_metric, new() { Point = HookPoint.V }).ToJson());
+        Assert.Equal(("attn.v", patched.Clean, patched.Corrupted), ((string)logged["point"]!, (double)logged["source"]!, (double)logged["baseline"]!));
+        Each(logged["sites"]!, [.. patched.Sites], (node, site) => Assert.Equal(
+            site, new PatchedSite((int)node["layer"]!, (int?)node["head"], (int?)node["position"], (double)node["value"]!, (double?)node["recovered"])));
+
+        PathPatching paths = PathPatching.Measure(Model.Model, ids, s_other, s_metric, [(0, 1), (0, 2)]);
+        logged = Logged("Paths", run => run.UseTool<PathPatchingTool>("path_patching").Measure(s_other, s_metric, [(0, 1), (0, 2)]).ToJson());
+        Each(logged["senders"]!, [(0, 1), (0, 2)], (node, sender) =>
+        {
+            Assert.Equal(sender, ((int)node["sender"]!["layer"]!, (int)node["sender"]!["head"]!));
+            Assert.Equal(paths.WholeEffect(sender), (double)node["whole"]!);
+            Each(node["paths"]!, [.. paths.Paths.Where(path => path.Sender == sender)], (path, own) =>
+            {
+                int? layer = own.Receiver.Input == ReceiverInput.Logits ? null : own.Receiver.Layer, head = layer is null ? null : own.Receiver.Head;
+                Assert.Equal((own.Receiver.Input.Name(), layer, head), ((string)path["input"]!, (int?)path["layer"], (int?)path["head"]));
+                Assert.Equal((own.Value, own.Effect), ((double)path["value"]!, (double)path["effect"]!));
+            });
+        });
+
+        JsonNode Logged(string experiment, Func<ExperimentRun, JsonNode> run)
+        {
+            _bench.LogExperiment([], run, node => node, experiment: experiment);
+            ExperimentContent content = Assert.Single(_bench.Log.Read(experiment).Runs).Content;
+            Assert.Equal(ids, content.Input);
+            return content.Result!;
+        }
+
+        static void Each<T>(JsonNode nodes, T[] expected, Action<JsonNode, T> compare)
+        {
+            Assert.Equal(expected.Length, nodes.AsArray().Count);
+            foreach ((JsonNode? node, T one) in nodes.AsArray().Zip(expected))
+                compare(node!, one);
+        }
     }
 
     [Fact]
@@ -108,7 +173,8 @@ public sealed class BenchTests : OnSmallModel
     public void What_cannot_be_asked_for_is_refused_and_logged_as_failed()
     {
         Refused(
-            "there is no tool 'nonsense': use composition, copying, detectors, flow, logit_attribution, logit_lens, reads, rollout, routes, write_read, writes, or add it to Tools",
+            "there is no tool 'nonsense': use ablation, activation_patching, composition, copying, detectors, flow, head_attribution, logit_attribution, logit_lens, path_patching, reads, "
+                + "rollout, routes, write_read, writes, or add it to Tools",
             run => run.UseTool<FlowTool>("nonsense"));
         Refused("the tool 'write_read' is a ReadWriteHeads, not a FlowTool: ask for that", run => run.UseTool<FlowTool>("write_read"));
         Refused("the tool looks at a recorded pass, and there has been none: call the model's Forward first", run => run.UseTool<FlowTool>("flow"));

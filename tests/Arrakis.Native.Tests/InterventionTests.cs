@@ -18,6 +18,22 @@ public sealed class InterventionTests
 
     private static readonly int[] s_ids = [1, 2, 3, 40, 5, 6, 7, 49, 0];
 
+    /// <summary>Every tier with multi-head, grouped and a single kv head.</summary>
+    public static TheoryData<KernelTier, int> TiersByGroups
+    {
+        get
+        {
+            var all = new TheoryData<KernelTier, int>();
+            foreach (KernelTier tier in KernelTiers.Supported)
+            {
+                foreach (int kvHeads in new[] { 4, 2, 1 })
+                    all.Add(tier, kvHeads);
+            }
+
+            return all;
+        }
+    }
+
     /// <summary>One intervention, told to the engine and, in its own words, to the reference.</summary>
     private sealed record Case(Intervention Intervention, string What, Func<int, int, int, double, double> Change);
 
@@ -121,8 +137,8 @@ public sealed class InterventionTests
 
     /// <summary>Each hook point by itself, and all of them; of what one query head reads as well; with recording and without.</summary>
     [Theory]
-    [MemberData(nameof(Engine.Tiers), MemberType = typeof(Engine))]
-    public void Replacing_activations_by_their_own_values_changes_no_bit(KernelTier tier) => RandomShapes.Inputs(mostTokens: 31).Sample(input =>
+    [MemberData(nameof(TiersByGroups))]
+    public void Replacing_activations_by_their_own_values_changes_no_bit(KernelTier tier, int kvHeads) => RandomShapes.Inputs(mostTokens: 31, kvHeads).Sample(input =>
     {
         using LlamaModel model = LlamaModel.CreateRandom(input.Config, (ulong)input.Seed);
         using LlamaSession own = model.CreateSession(RecordingPlan.All, Engine.Options(tier));
@@ -142,7 +158,7 @@ public sealed class InterventionTests
             Engine.SameBits(expected, Engine.Values(recorded.Cache), what);
             Assert.Equal(logits, bare.Forward(input.Ids).ToArray());
         }
-    }, iter: 6, threads: 1);
+    }, iter: 3, threads: 1);
 
     [Theory]
     [MemberData(nameof(Engine.Tiers), MemberType = typeof(Engine))]
@@ -179,8 +195,8 @@ public sealed class InterventionTests
     }, iter: 8, threads: 1);
 
     [Theory]
-    [MemberData(nameof(Engine.Tiers), MemberType = typeof(Engine))]
-    public void Zeroing_a_head_is_zeroing_its_rows_of_W_O(KernelTier tier) => RandomShapes.Inputs(mostTokens: 31).Sample(input =>
+    [MemberData(nameof(TiersByGroups))]
+    public void Zeroing_a_head_is_zeroing_its_rows_of_W_O(KernelTier tier, int kvHeads) => RandomShapes.Inputs(mostTokens: 31, kvHeads).Sample(input =>
     {
         using LlamaModel model = LlamaModel.CreateRandom(input.Config, (ulong)input.Seed), silent = LlamaModel.CreateRandom(input.Config, (ulong)input.Seed);
         int layer = input.Seed % input.Config.NumHiddenLayers, head = input.Seed / 3 % input.Config.NumAttentionHeads;
@@ -208,11 +224,11 @@ public sealed class InterventionTests
             float e = edited.Cache.Flat(HookPoint.AttnOut, layer)[i], a = session.Cache.Flat(HookPoint.AttnOut, layer)[i];
             Assert.True(Math.Abs(a - e) <= 1e-5 * largest, $"{tier}: attn_out[{i}] is {a:R}, with W_O edited {e:R}, of writes up to {largest:R}");
         }
-    }, iter: 8, threads: 1);
+    }, iter: 3, threads: 1);
 
     [Theory]
-    [MemberData(nameof(Engine.Tiers), MemberType = typeof(Engine))]
-    public void A_run_with_all_heads_and_MLPs_of_another_has_its_logits(KernelTier tier) => RandomShapes.Inputs(mostTokens: 31).Sample(input =>
+    [MemberData(nameof(TiersByGroups))]
+    public void A_run_with_all_heads_and_MLPs_of_another_has_its_logits(KernelTier tier, int kvHeads) => RandomShapes.Inputs(mostTokens: 31, kvHeads).Sample(input =>
     {
         using LlamaModel model = LlamaModel.CreateRandom(input.Config, (ulong)input.Seed);
         using LlamaSession clean = model.CreateSession(RecordingPlan.All, Engine.Options(tier)), session = model.CreateSession(RecordingPlan.All, Engine.Options(tier));
@@ -223,7 +239,7 @@ public sealed class InterventionTests
             Intervention.Replace(HookPoint.Embed, clean.Cache), Intervention.Replace(HookPoint.Z, clean.Cache), Intervention.Replace(HookPoint.MlpOut, clean.Cache));
         session.Forward(corrupted);
         Assert.Equal(clean.Cache.Flat(HookPoint.Logits).ToArray(), session.Cache.Flat(HookPoint.Logits).ToArray());
-    }, iter: 6, threads: 1);
+    }, iter: 3, threads: 1);
 
     [Fact]
     public void A_plan_means_the_same_however_the_sequence_is_cut()

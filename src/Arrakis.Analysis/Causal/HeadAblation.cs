@@ -5,7 +5,10 @@ namespace Arrakis.Analysis;
 /// <summary>What takes the place of a head's output.</summary>
 public enum AblationKind
 {
-    /// <summary>Nothing: z is zero, which is as if its rows of W_O were.</summary>
+    /// <summary>
+    /// Nothing: z is zero, which is as if its rows of W_O were. What the head writes whatever the input goes with it, and so does the size of the stream that norms divide
+    /// by: a head that does nothing else may have the largest effect. The other kinds take away only what depends on the input.
+    /// </summary>
     Zero,
 
     /// <summary>Its mean over reference inputs and their positions.</summary>
@@ -65,15 +68,20 @@ public sealed class HeadAblation
     /// <param name="options">How; null for zero.</param>
     /// <param name="cancellation">Stops it.</param>
     /// <exception cref="ArrakisException">The input or the metric do not fit the model, or a reference does not fit the input.</exception>
-    public static HeadAblation Measure(LlamaModel model, ReadOnlySpan<int> ids, CausalMetric metric, AblationOptions? options = null, CancellationToken cancellation = default)
+    public static HeadAblation Measure(LlamaModel model, ReadOnlySpan<int> ids, CausalMetric metric, AblationOptions? options = null, CancellationToken cancellation = default) =>
+        Run(model, ids, metric, options ?? new AblationOptions(), cancellation, out _);
+
+    /// <summary>The same, and what stood in the heads' place, on the mean over samples: z of every layer, for all positions or for each; null for zero.</summary>
+    internal static HeadAblation Run(
+        LlamaModel model, ReadOnlySpan<int> ids, CausalMetric metric, AblationOptions options, CancellationToken cancellation, out ActivationMeans? instead)
     {
-        options ??= new AblationOptions();
         Check(ids, options);
         using var sweep = new CausalSweep(model, ids, metric, null, options.Compute, cancellation);
         LlamaConfig c = model.Config;
-        double[] values = options.Kind switch
+        double[] values;
+        (values, instead) = options.Kind switch
         {
-            AblationKind.Zero => sweep.Run(Variants(c, (l, h) => Intervention.Zero(HookPoint.Z, l, h)), cancellation),
+            AblationKind.Zero => (sweep.Run(Variants(c, (l, h) => Intervention.Zero(HookPoint.Z, l, h)), cancellation), null),
             AblationKind.Mean => Mean(model, ids, sweep, options, cancellation),
             AblationKind.Resample => Resample(model, sweep, options, cancellation),
             _ => throw new ArgumentOutOfRangeException(nameof(options), options.Kind, null),
@@ -97,7 +105,7 @@ public sealed class HeadAblation
         }
     }
 
-    private static double[] Mean(LlamaModel model, ReadOnlySpan<int> ids, CausalSweep sweep, AblationOptions options, CancellationToken cancellation)
+    private static (double[] Values, ActivationMeans? Instead) Mean(LlamaModel model, ReadOnlySpan<int> ids, CausalSweep sweep, AblationOptions options, CancellationToken cancellation)
     {
         var means = new ActivationMeans(perPosition: false, HookPoint.Z);
         using LlamaSession session = model.CreateSession(RecordingPlan.Of(HookPoint.Z), CausalSweep.SessionOptions(options.Compute));
@@ -105,7 +113,7 @@ public sealed class HeadAblation
             Add(ids);
         foreach (int[] reference in options.References)
             Add(reference);
-        return sweep.Run(Variants(model.Config, (l, h) => Intervention.Mean(HookPoint.Z, means, l, h)), cancellation);
+        return (sweep.Run(Variants(model.Config, (l, h) => Intervention.Mean(HookPoint.Z, means, l, h)), cancellation), means);
 
         void Add(ReadOnlySpan<int> input)
         {
@@ -114,18 +122,20 @@ public sealed class HeadAblation
         }
     }
 
-    private static double[] Resample(LlamaModel model, CausalSweep sweep, AblationOptions options, CancellationToken cancellation)
+    private static (double[] Values, ActivationMeans? Instead) Resample(LlamaModel model, CausalSweep sweep, AblationOptions options, CancellationToken cancellation)
     {
+        var means = new ActivationMeans(perPosition: true, HookPoint.Z);
         double[] sums = new double[model.Config.NumHiddenLayers * model.Config.NumAttentionHeads];
         using LlamaSession session = model.CreateSession(RecordingPlan.Of(HookPoint.Z), CausalSweep.SessionOptions(options.Compute));
         foreach (int[] reference in options.References)
         {
             session.Forward(reference, cancellation);
+            means.Add(session.Cache);
             double[] values = sweep.Run(Variants(model.Config, (l, h) => Intervention.Replace(HookPoint.Z, session.Cache, l, h)), cancellation);
             for (int i = 0; i < sums.Length; i++)
                 sums[i] += values[i] / options.References.Count;
         }
 
-        return sums;
+        return (sums, means);
     }
 }

@@ -4,18 +4,18 @@ using Arrakis.Native;
 
 namespace Arrakis.Analysis;
 
-/// <summary>One head: what the frozen network says it contributes, and what was measured.</summary>
+/// <summary>One head: what the frozen network says that the metric loses without it, and what was measured. What it loses is z less what takes its place.</summary>
 /// <param name="Layer">Its layer.</param>
 /// <param name="Head">Its number.</param>
-/// <param name="Direct">What its write at the metric's position adds to the metric by itself: direct logit attribution.</param>
-/// <param name="Frozen">What its writes at all positions add, directly and through the layers above, with patterns, norm scales and gates as they were.</param>
+/// <param name="Direct">What goes with its write at the metric's position by itself: direct logit attribution, where nothing takes its place.</param>
+/// <param name="Frozen">What goes with its writes at all positions, directly and through the layers above, with patterns, norm scales and gates as they were.</param>
 /// <param name="Measured">What the metric loses when the head is taken away and everything above it answers.</param>
 public readonly record struct AttributedHead(int Layer, int Head, double Direct, double Frozen, double Measured);
 
 /// <summary>
-/// The attribution of every head by the frozen network beside its measured effect, in the metric's own units: "what moved" beside "what mattered". Where they part,
-/// a head worked through what the frozen network keeps still (a pattern, a scale, a gate), or others made up for its loss. What is attributed is the whole of a head's
-/// output, against zero: a loss measured against its mean or a sample leaves out what the head writes whatever the input.
+/// The attribution of every head by the frozen network beside its measured effect, in the metric's own units: "what moved" beside "what mattered". Both are of the same
+/// change, a head's output for what takes its place: zero, its mean, or samples (of which both are the mean). Where they part, a head worked through what the frozen
+/// network keeps still (a pattern, a scale, a gate), or others made up for its loss.
 /// </summary>
 public sealed class HeadAttribution
 {
@@ -59,47 +59,64 @@ public sealed class HeadAttribution
         options ??= new AblationOptions();
         if (!metric.IsLinear)
             throw new ArrakisException($"{metric.Name} is not linear in the logits, which the frozen network is attributed to: use a logit, or the difference of two");
-        HeadAblation ablation = HeadAblation.Measure(model, ids, metric, options, cancellation);
+        HeadAblation ablation = HeadAblation.Run(model, ids, metric, options, cancellation, out ActivationMeans? instead);
         using LlamaSession session = model.CreateSession(RecordingPlan.Flow, CausalSweep.SessionOptions(options.Compute));
         session.Forward(ids, cancellation);
-        int position = metric.Needed(ids.Length).First;
-        double[][] direct = Direct(model, session.Cache, metric, position, options.Compute);
-        double[][] frozen = Frozen(model, session.Cache, metric, position, options.Compute, cancellation);
+        (double[][] direct, double[][] frozen) = Attribute(model, session.Cache, metric, instead, options.Compute, cancellation);
         AttributedHead[] heads = [.. from l in Enumerable.Range(0, ablation.Layers)
                                      from h in Enumerable.Range(0, model.Config.NumAttentionHeads)
                                      select new AttributedHead(l, h, direct[l][h], frozen[l][h], -ablation.Effect(l, h))];
         return new HeadAttribution(metric, options.Kind, ablation.Baseline, heads);
     }
 
-    private static double[][] Direct(LlamaModel model, ActivationCache cache, CausalMetric metric, int position, AnalysisOptions options)
-    {
-        DirectLogitAttribution[] parts = [.. metric.Tokens.Select(token => DirectLogitAttribution.Measure(model, cache, position, token, options))];
-        return [.. Enumerable.Range(0, model.Config.NumHiddenLayers).Select(l => Enumerable.Range(0, model.Config.NumAttentionHeads)
-            .Select(h => parts[0].Heads(l)[h] - (parts.Length > 1 ? parts[1].Heads(l)[h] : 0)).ToArray())];
-    }
-
-    /// <summary>Σ_t ⟨z[t, h], G_z[t, h]⟩ with G_z the adjoint of the metric, carried down through the frozen network once for all heads.</summary>
-    private static unsafe double[][] Frozen(LlamaModel model, ActivationCache cache, CausalMetric metric, int position, AnalysisOptions options, CancellationToken cancellation)
+    /// <summary>
+    /// Σ_t ⟨z[t, h] − z′[t, h], G_z[t, h]⟩ with G_z the adjoint of the metric, carried down through the frozen network once for all heads; and the same at the metric's
+    /// position with the adjoint as it is behind the last layer.
+    /// </summary>
+    private static unsafe (double[][] Direct, double[][] Frozen) Attribute(
+        LlamaModel model, ActivationCache cache, CausalMetric metric, ActivationMeans? instead, AnalysisOptions options, CancellationToken cancellation)
     {
         LlamaConfig c = model.Config;
-        var rows = new Window(0, position);
+        int position = metric.Needed(cache.Tokens).First;
+        Window rows = new(0, position), last = new(position, position);
         int n = rows.Length, d = c.HiddenSize, q = c.NumAttentionHeads * c.HeadDim;
-        using Compute compute = Compute.Rent(model, options, cache.Tokens, Residuals.Depth(c), FrozenNetwork.Floats(c, n) + (long)n * (2 * d + q));
+        using Compute compute = Compute.Rent(model, options, cache.Tokens, Residuals.Depth(c), FrozenNetwork.Floats(c, n) + (long)n * 2 * (d + q) + d);
         var network = new FrozenNetwork(compute, cache, throughMlp: true, n);
-        float* post = compute.TakeZeroed((long)n * d), mid = compute.Take((long)n * d), heads = compute.Take((long)n * q);
-        Covector(compute, cache, metric, position, Compute.Row(post, position, d), Compute.Row(mid, 0, d));
-        double[][] effects = new double[c.NumHiddenLayers][];
+        float* post = compute.TakeZeroed((long)n * d), mid = compute.Take((long)n * d), covectors = compute.Take((long)n * q), change = compute.Take((long)n * q);
+        float* final = compute.TakeZeroed(d);
+        Covector(compute, cache, metric, position, new Span<float>(final, d), Compute.Row(mid, 0, d));
+        new Span<float>(final, d).CopyTo(Compute.Row(post, position, d));
+        double[][] direct = new double[c.NumHiddenLayers][], frozen = new double[c.NumHiddenLayers][];
         for (int layer = c.NumHiddenLayers - 1; layer >= 0; layer--)
         {
             cancellation.ThrowIfCancellationRequested();
+            var lost = new Span<float>(change, n * q);
+            Lost(cache.Flat(HookPoint.Z, layer)[..lost.Length], instead, layer, lost);
+            network.HeadCovectors(layer, last, final, covectors);
+            direct[layer] = OfHeads(c, lost[^q..], new ReadOnlySpan<float>(covectors, q));
             network.MlpBack(layer, rows, post, mid);
-            network.HeadCovectors(layer, rows, mid, heads);
-            effects[layer] = OfHeads(c, cache.Flat(HookPoint.Z, layer)[..(n * q)], new ReadOnlySpan<float>(heads, n * q));
-            network.AttentionBack(layer, rows, mid, heads, rows, post);
-            Requirements.Finite(effects[layer], "a head's frozen effect");
+            network.HeadCovectors(layer, rows, mid, covectors);
+            frozen[layer] = OfHeads(c, lost, new ReadOnlySpan<float>(covectors, n * q));
+            network.AttentionBack(layer, rows, mid, covectors, rows, post);
+            Requirements.Finite([.. direct[layer], .. frozen[layer]], "what is attributed to a head");
         }
 
-        return effects;
+        return (direct, frozen);
+    }
+
+    /// <summary>z − z′ [n, H·K].</summary>
+    private static void Lost(ReadOnlySpan<float> z, ActivationMeans? instead, int layer, Span<float> lost)
+    {
+        z.CopyTo(lost);
+        if (instead is null)
+            return;
+        // A row for all positions, or one for each.
+        ReadOnlySpan<float> means = instead.Flat(HookPoint.Z, layer);
+        for (int at = 0; at < lost.Length; at += means.Length)
+        {
+            Span<float> some = lost.Slice(at, Math.Min(means.Length, lost.Length - at));
+            TensorPrimitives.Subtract(some, means[..some.Length], some);
+        }
     }
 
     /// <summary>g = γ_final ∘ (W_U[:, v] − W_U[:, w]) / r_final.</summary>

@@ -17,20 +17,18 @@ internal sealed class AblateCommand : Command
     private readonly Option<AblationKind?> _kind = OptionOf.Choice(
         "--kind", "What takes a head's place: nothing, its mean over the references, or its output on each of them",
         ("zero", AblationKind.Zero), ("mean", AblationKind.Mean), ("resample", AblationKind.Resample));
-    private readonly Option<string[]> _references = new("--reference")
-    {
-        Description = "Another input, as 1,2,3, for mean and resample; may be given several times. For mean the input itself stands in",
-        HelpName = "LIST",
-    };
+    private readonly OtherInputs _references;
     private readonly Option<int?> _top = OptionOf.OptionalInteger("--top", $"Only the heads of the largest effect; {TableRows} in tables and all in JSON if left out", least: 1);
 
     public AblateCommand(Terminal terminal, Input input)
         : base("ablate", "What becomes of a logit or the loss when each head is taken away, beside what the frozen network attributes to it")
     {
         (_terminal, _input) = (terminal, input);
+        _references = new OtherInputs(input, "--reference", "Another input, for mean and resample", "; may be given several times. For mean the input itself stands in");
         _metric.AddTo(this);
-        foreach (Option option in new Option[] { _kind, _references, _top })
-            Add(option);
+        Add(_kind);
+        _references.AddTo(this);
+        Add(_top);
         input.AddTo(this);
         SetAction(Run);
     }
@@ -38,14 +36,15 @@ internal sealed class AblateCommand : Command
     private void Run(ParseResult call)
     {
         AblationKind kind = call.GetValue(_kind) ?? AblationKind.Zero;
-        int[][] references = [.. (call.GetValue(_references) ?? []).Select(list => Input.ReadList(list, "--reference"))];
-        if (kind == AblationKind.Zero && references.Length > 0)
+        if (kind == AblationKind.Zero && _references.Count(call) > 0)
             throw new UsageException("--reference is for --kind mean or resample: name one of them, or leave it out");
-        if (kind == AblationKind.Resample && references.Length == 0)
+        if (kind == AblationKind.Resample && _references.Count(call) == 0)
             throw new UsageException("--kind resample takes heads' outputs from other inputs: give at least one --reference of the input's length");
         bool json = call.GetValue(_input.Json);
         using LlamaModel model = _input.OpenModel(call);
         int[] ids = _input.ReadIds(call, model.Config);
+        int[][] references = _references.Read(call, asLongAs: kind == AblationKind.Resample ? ids.Length : null);
+        Tokens tokens = _input.Tokens(call);
         var options = new AblationOptions { Kind = kind, References = references, Compute = _input.Analysis(call) };
         CausalMetric metric = _metric.Of(call, model.Config, ids, at => Likeliest(model, ids, at, _input.Session(call)));
         HeadAttribution? attribution = null;
@@ -58,12 +57,12 @@ internal sealed class AblateCommand : Command
                 attribution = HeadAttribution.Measure(model, ids, metric, options, _terminal.Cancellation);
             return 0;
         });
+        var view = new AblateView(metric, kind, ablation, attribution, ids, tokens);
         int top = call.GetValue(_top) ?? (json ? int.MaxValue : TableRows);
-        AblatedHead[] heads = attribution is not null ? AblatedHead.Of(attribution) : AblatedHead.Of(ablation!);
         if (json)
-            _terminal.Write(AblateView.Document(metric, kind, attribution?.Baseline ?? ablation!.Baseline, heads, attribution, top));
+            _terminal.Write(view.Document(top));
         else
-            AblateView.Tables(_terminal, metric, kind, attribution?.Baseline ?? ablation!.Baseline, heads, attribution, top);
+            view.Tables(_terminal, top);
     }
 
     /// <summary>The token of the largest logit at a position.</summary>

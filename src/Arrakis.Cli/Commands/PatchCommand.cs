@@ -13,8 +13,8 @@ internal sealed class PatchCommand : Command
     private readonly Terminal _terminal;
     private readonly Input _input;
     private readonly MetricOptions _metric = new();
-    private readonly Option<string> _source = new("--source") { Description = "The input whose activations are taken, as 1,2,3; as long as the input that is patched", HelpName = "LIST", Required = true };
-    private readonly Option<HookPoint?> _point = OptionOf.Parsed<HookPoint>("--point", "What is patched, as in --record; z if left out", "NAME", ParsePoint, "a hook point such as z, v, mlp_out or resid_pre");
+    private readonly OtherInputs _source;
+    private readonly Option<string?> _point = new("--point") { Description = "What is patched: a hook name as in --record, such as z, v, mlp_out or resid_pre; z if left out", HelpName = "NAME" };
     private readonly Option<bool> _allHeads = new("--all-heads") { Description = "All heads of a layer together" };
     private readonly Option<bool> _allPositions = new("--all-positions") { Description = "All positions together" };
     private readonly Option<(int First, int Last)?> _layers = OptionOf.Layers("Only these layers");
@@ -28,7 +28,8 @@ internal sealed class PatchCommand : Command
         : base("patch", "What a run recovers when one place after the other is given what stood there in another run")
     {
         (_terminal, _input) = (terminal, input);
-        Add(_source);
+        _source = new OtherInputs(input, "--source", "The input whose activations are taken, as long as the input that is patched");
+        _source.AddTo(this);
         _metric.AddTo(this);
         foreach (Option option in new Option[] { _point, _allHeads, _allPositions, _layers, _sender, _holdMlps, _frozen, _top })
             Add(option);
@@ -38,7 +39,8 @@ internal sealed class PatchCommand : Command
 
     private void Run(ParseResult call)
     {
-        int[] source = Input.ReadList(call.GetValue(_source)!, "--source");
+        _source.RequireOne(call);
+        HookPoint point = ParsePoint(call.GetValue(_point) ?? "z");
         bool paths = call.GetValue(_sender) is not null, json = call.GetValue(_input.Json);
         if (!paths && (call.GetValue(_holdMlps) || call.GetValue(_frozen)))
             throw new UsageException("--hold-mlps and --frozen are for paths: name their --sender, or leave them out");
@@ -46,39 +48,48 @@ internal sealed class PatchCommand : Command
             throw new UsageException("--point, --all-heads, --all-positions and --layers are for places: leave them out with --sender");
         using LlamaModel model = _input.OpenModel(call);
         int[] ids = _input.ReadIds(call, model.Config);
+        int[] source = _source.Read(call, asLongAs: ids.Length)[0];
+        Tokens tokens = _input.Tokens(call);
         // A place recovers what the source's run does, so that is whose token is looked at; a sender's paths change what the input's run does.
-        CausalMetric metric = _metric.Of(call, model.Config, ids, at => AblateCommand.Likeliest(model, paths || at >= source.Length ? ids : source, at, _input.Session(call)));
+        CausalMetric metric = _metric.Of(call, model.Config, ids, at => AblateCommand.Likeliest(model, paths ? ids : source, at, _input.Session(call)));
         int top = call.GetValue(_top) ?? (json ? int.MaxValue : TableRows);
         if (call.GetValue(_sender) is { } sender)
         {
             var options = new PathOptions { HoldMlps = call.GetValue(_holdMlps), Frozen = call.GetValue(_frozen), Compute = _input.Analysis(call) };
             PathPatching patched = _terminal.Work("paths", _ => PathPatching.Measure(model, ids, source, metric, [sender], null, options, _terminal.Cancellation));
             if (json)
-                _terminal.Write(PatchView.Document(patched, sender, top));
+                _terminal.Write(PatchView.Document(patched, sender, top, ids, source, tokens));
             else
-                PatchView.Tables(_terminal, patched, sender, top);
+                PatchView.Tables(_terminal, patched, sender, top, ids, source, tokens);
             return;
         }
 
-        ActivationPatching places = _terminal.Work("patching", _ => ActivationPatching.Measure(model, source, ids, metric, Places(call), _terminal.Cancellation));
+        ActivationPatching places = _terminal.Work("patching", _ => ActivationPatching.Measure(model, source, ids, metric, Places(call, point), _terminal.Cancellation));
         if (json)
-            _terminal.Write(PatchView.Pieces(places, top));
+            _terminal.Write(PatchView.Pieces(places, top, ids, source, tokens));
         else
-            PatchView.Tables(_terminal, places, top);
+            PatchView.Tables(_terminal, places, top, ids, source, tokens);
     }
 
-    private PatchingOptions Places(ParseResult call) => new()
+    private PatchingOptions Places(ParseResult call, HookPoint point) => new()
     {
-        Point = call.GetValue(_point) ?? HookPoint.Z,
+        Point = point,
         ByHead = !call.GetValue(_allHeads),
         ByPosition = !call.GetValue(_allPositions),
         Layers = call.GetValue(_layers),
         Compute = _input.Analysis(call),
     };
 
-    private static HookPoint? ParsePoint(string text)
+    /// <summary>A hook point's name; what it does not know is a wrong call.</summary>
+    private static HookPoint ParsePoint(string text)
     {
-        HookPoint[] named = [.. HookNames.All.Where(point => point.ShortName() == text || point.ShortName().EndsWith("." + text, StringComparison.Ordinal))];
-        return named is [var point] ? point : null;
+        try
+        {
+            return HookNames.ParseShort(text);
+        }
+        catch (ArrakisException e)
+        {
+            throw new UsageException($"--point: {e.Message}");
+        }
     }
 }

@@ -18,62 +18,83 @@ internal readonly record struct AblatedHead(int Layer, int Head, double Effect, 
 }
 
 /// <summary>What taking heads away does.</summary>
-internal static class AblateView
+/// <param name="metric">What was measured.</param>
+/// <param name="kind">What took the heads' place.</param>
+/// <param name="ablation">Where the metric is not linear; else null.</param>
+/// <param name="attribution">Where it is; else null.</param>
+/// <param name="ids">The input.</param>
+/// <param name="tokens">What its tokens stand for.</param>
+internal sealed class AblateView(CausalMetric metric, AblationKind kind, HeadAblation? ablation, HeadAttribution? attribution, int[] ids, Tokens tokens)
 {
-    public static JsonObject Document(CausalMetric metric, AblationKind kind, double baseline, AblatedHead[] heads, HeadAttribution? attribution, int top) => new()
-    {
-        ["metric"] = metric.Name,
-        ["kind"] = Name(kind),
-        ["baseline"] = Json.Number(baseline),
-        ["heads"] = Json.Array(heads.Take(top).Select(head => new JsonObject
-        {
-            ["layer"] = head.Layer,
-            ["head"] = head.Head,
-            ["value"] = Json.Number(baseline + head.Effect),
-            ["effect"] = Json.Number(head.Effect),
-            ["direct"] = head.Direct is { } direct ? Json.Number(direct) : null,
-            ["frozen"] = head.Frozen is { } frozen ? Json.Number(frozen) : null,
-        })),
-        ["correlation"] = attribution is null ? null : new JsonObject
-        {
-            ["direct"] = attribution.DirectCorrelation is { } direct ? Json.Number(direct) : null,
-            ["frozen"] = attribution.FrozenCorrelation is { } frozen ? Json.Number(frozen) : null,
-        },
-    };
+    private readonly double _baseline = attribution?.Baseline ?? ablation!.Baseline;
+    private readonly AblatedHead[] _heads = attribution is not null ? AblatedHead.Of(attribution) : AblatedHead.Of(ablation!);
 
-    public static void Tables(Terminal terminal, CausalMetric metric, AblationKind kind, double baseline, AblatedHead[] heads, HeadAttribution? attribution, int top)
+    public JsonObject Document(int top)
     {
-        terminal.Title($"The {metric.Name} with each head {Says(kind)}");
-        terminal.Line($"With every head in place it is {Share(baseline)}.");
-        Table table = attribution is null ? View.Table("<head", "without it", "effect") : View.Table("<head", "without it", "effect", "direct", "frozen");
-        foreach (AblatedHead head in heads.Take(top))
+        var document = new JsonObject
         {
-            string[] attributed = head is { Direct: { } direct, Frozen: { } frozen } ? [Share(direct), Share(frozen)] : [];
-            table.Row(false, [Invariant($"L{head.Layer}H{head.Head}"), Share(baseline + head.Effect), Share(head.Effect), .. attributed]);
+            ["metric"] = metric.Name,
+            ["kind"] = kind.Name(),
+            ["baseline"] = Json.Number(_baseline),
+            ["heads"] = Json.Array(_heads.Take(top).Select(head => new JsonObject
+            {
+                ["layer"] = head.Layer,
+                ["head"] = head.Head,
+                ["value"] = Json.Number(_baseline + head.Effect),
+                ["effect"] = Json.Number(head.Effect),
+                ["direct"] = head.Direct is { } direct ? Json.Number(direct) : null,
+                ["frozen"] = head.Frozen is { } frozen ? Json.Number(frozen) : null,
+            })),
+            ["correlation"] = attribution is null ? null : new JsonObject
+            {
+                ["direct"] = attribution.DirectCorrelation is { } direct ? Json.Number(direct) : null,
+                ["frozen"] = attribution.FrozenCorrelation is { } frozen ? Json.Number(frozen) : null,
+            },
+        };
+        metric.AddTo(document, tokens, ids);
+        return document;
+    }
+
+    public void Tables(Terminal terminal, int top)
+    {
+        terminal.Title($"The {metric.Says(tokens)} with each head {Says(kind)}");
+        terminal.Line(Markup.Escape($"With every head in place it is {Share(_baseline)}{metric.Where(tokens, ids)}."));
+        // Beside what is attributed, which is what the head brings, stands what goes with it; else what becomes of the metric.
+        Table table = attribution is null ? View.Table("<head", "without it", "effect") : View.Table("<head", "without it", "lost", "frozen", "direct");
+        foreach (AblatedHead head in _heads.Take(top))
+        {
+            string[] effects = head is { Direct: { } direct, Frozen: { } frozen } ? [Share(-head.Effect), Share(frozen), Share(direct)] : [Share(head.Effect)];
+            table.Row(false, [Invariant($"L{head.Layer}H{head.Head}"), Share(_baseline + head.Effect), .. effects]);
         }
 
         terminal.Write(table);
-        if (top < heads.Length)
-            terminal.Line($"The {top} of {heads.Length} heads with the largest effect.");
-        if (attribution is null)
-            return;
-        terminal.Line($"Spearman's rank correlation with what is lost: direct {Rho(attribution.DirectCorrelation)}, frozen {Rho(attribution.FrozenCorrelation)}.");
-        terminal.Note("direct: what the head adds by itself; frozen: through the layers above too, as they ran.");
+        if (top < _heads.Length)
+            terminal.Line($"The {top} of {_heads.Length} heads with the largest effect.");
+        if (attribution is not null)
+        {
+            terminal.Line($"Spearman's rank correlation with what is lost: frozen {Rho(attribution.FrozenCorrelation)}, direct {Rho(attribution.DirectCorrelation)}.");
+            terminal.Note($"lost: by measurement, everything above answering; frozen: by attribution of {Change(kind)}, patterns, scales and gates held; direct: past the layers above.");
+        }
+
+        if (kind == AblationKind.Zero)
+            terminal.Note("A head that always writes the same is missed too, by the norms: --kind mean or resample takes away only what depends on the input.");
+
+        terminal.Legend(tokens, ids);
     }
 
     private static string Rho(double? rho) => rho is { } value ? Share(value) : "-";
-
-    private static string Name(AblationKind kind) => kind switch
-    {
-        AblationKind.Zero => "zero",
-        AblationKind.Mean => "mean",
-        _ => "resample",
-    };
 
     private static string Says(AblationKind kind) => kind switch
     {
         AblationKind.Zero => "zeroed",
         AblationKind.Mean => "at its mean",
         _ => "taken from other inputs",
+    };
+
+    private static string Change(AblationKind kind) => kind switch
+    {
+        AblationKind.Zero => "the head's output",
+        AblationKind.Mean => "the head's output less its mean",
+        _ => "the head's output less that on other inputs",
     };
 }

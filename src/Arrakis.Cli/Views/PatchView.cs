@@ -9,8 +9,10 @@ namespace Arrakis.Cli.Views;
 /// <summary>What patched places recover, and what paths do.</summary>
 internal static class PatchView
 {
+    private const int MostOthers = 24;
+
     /// <summary>The document, a place at a time, the largest effect first.</summary>
-    public static IEnumerable<string> Pieces(ActivationPatching patched, int top)
+    public static IEnumerable<string> Pieces(ActivationPatching patched, int top, int[] ids, int[] source, Tokens tokens)
     {
         var document = new JsonObject
         {
@@ -20,6 +22,7 @@ internal static class PatchView
             ["baseline"] = Json.Number(patched.Corrupted),
             ["sites"] = new JsonArray(),
         };
+        Add(document, patched.Metric, ids, source, tokens);
         return Json.Pieces(document, "sites", Strongest(patched).Take(top).Select(site => new JsonObject
         {
             ["layer"] = patched.Point.IsPerLayer() ? site.Layer : null,
@@ -30,15 +33,17 @@ internal static class PatchView
         }));
     }
 
-    public static void Tables(Terminal terminal, ActivationPatching patched, int top)
+    public static void Tables(Terminal terminal, ActivationPatching patched, int top, int[] ids, int[] source, Tokens tokens)
     {
-        terminal.Title($"The {patched.Metric.Name} with {patched.Point.ShortName()} taken from the source, one place at a time");
-        terminal.Line($"It is {Share(patched.Corrupted)} in this run and {Share(patched.Clean)} in the source's.");
-        Table table = View.Table("layer", patched.Point is HookPoint.K or HookPoint.V or HookPoint.RotK ? "kv head" : "head", "position", "value", "recovered");
+        terminal.Title($"The {patched.Metric.Says(tokens)} with {patched.Point.ShortName()} taken from the source, one place at a time");
+        terminal.Line(Markup.Escape($"It is {Share(patched.Corrupted)} in this run and {Share(patched.Clean)} in the source's{patched.Metric.Where(tokens, ids)}."));
+        Table table = View.Table(
+            "layer", patched.Point is HookPoint.K or HookPoint.V or HookPoint.RotK ? "kv head" : "head", "position", tokens.Column, "<the source's", "value", "recovered");
         foreach (PatchedSite site in Strongest(patched).Take(top))
         {
             table.Row(
-                false, patched.Point.IsPerLayer() ? Invariant($"{site.Layer}") : "-", Place(site.Head), Place(site.Position), Share(site.Value),
+                false, patched.Point.IsPerLayer() ? Invariant($"{site.Layer}") : "-", Place(site.Head), Place(site.Position),
+                site.Position is { } at ? tokens.Cell(ids[at]) : "", site.Position is { } there && source[there] != ids[there] ? tokens.Cell(source[there]) : "", Share(site.Value),
                 site.Recovered is { } recovered ? Percent(recovered) : "-");
         }
 
@@ -46,38 +51,46 @@ internal static class PatchView
         if (top < patched.Sites.Count)
             terminal.Line($"The {top} of {Whole(patched.Sites.Count)} places with the largest effect.");
         terminal.Note("recovered: how much of the way from this run to the source's that is.");
+        Legends(terminal, ids, source, tokens);
     }
 
-    public static JsonObject Document(PathPatching patched, (int Layer, int Head) sender, int top) => new()
+    public static JsonObject Document(PathPatching patched, (int Layer, int Head) sender, int top, int[] ids, int[] source, Tokens tokens)
     {
-        ["metric"] = patched.Metric.Name,
-        ["sender"] = new JsonObject { ["layer"] = sender.Layer, ["head"] = sender.Head },
-        ["baseline"] = Json.Number(patched.Baseline),
-        ["whole"] = Json.Number(patched.WholeEffect(sender)),
-        ["paths"] = Json.Array(Strongest(patched).Take(top).Select(path => new JsonObject
+        var document = new JsonObject
         {
-            ["input"] = Name(path.Receiver.Input),
-            ["layer"] = path.Receiver.Input == ReceiverInput.Logits ? null : path.Receiver.Layer,
-            ["head"] = path.Receiver.Input == ReceiverInput.Logits ? null : path.Receiver.Head,
-            ["value"] = Json.Number(path.Value),
-            ["effect"] = Json.Number(path.Effect),
-        })),
-    };
+            ["metric"] = patched.Metric.Name,
+            ["sender"] = new JsonObject { ["layer"] = sender.Layer, ["head"] = sender.Head },
+            ["baseline"] = Json.Number(patched.Baseline),
+            ["whole"] = Json.Number(patched.WholeEffect(sender)),
+            ["paths"] = Json.Array(Strongest(patched).Take(top).Select(path => new JsonObject
+            {
+                ["input"] = path.Receiver.Input.Name(),
+                ["layer"] = path.Receiver.Input == ReceiverInput.Logits ? null : path.Receiver.Layer,
+                ["head"] = path.Receiver.Input == ReceiverInput.Logits ? null : path.Receiver.Head,
+                ["value"] = Json.Number(path.Value),
+                ["effect"] = Json.Number(path.Effect),
+            })),
+        };
+        Add(document, patched.Metric, ids, source, tokens);
+        return document;
+    }
 
-    public static void Tables(Terminal terminal, PathPatching patched, (int Layer, int Head) sender, int top)
+    public static void Tables(Terminal terminal, PathPatching patched, (int Layer, int Head) sender, int top, int[] ids, int[] source, Tokens tokens)
     {
-        terminal.Title(Invariant($"The {patched.Metric.Name} with L{sender.Layer}H{sender.Head} taken from the source, as one receiver at a time sees it"));
-        terminal.Line($"It is {Share(patched.Baseline)} in this run; over all paths at once it changes by {Share(patched.WholeEffect(sender))}.");
+        terminal.Title(Invariant($"The {patched.Metric.Says(tokens)} with L{sender.Layer}H{sender.Head} taken from the source, as one receiver at a time sees it"));
+        terminal.Line(Markup.Escape(
+            $"It is {Share(patched.Baseline)} in this run{patched.Metric.Where(tokens, ids)}; over all paths at once it changes by {Share(patched.WholeEffect(sender))}."));
         Table table = View.Table("<into", "value", "effect");
         foreach (PathEffect path in Strongest(patched).Take(top))
         {
-            string into = path.Receiver.Input == ReceiverInput.Logits ? "logits" : Invariant($"{Name(path.Receiver.Input)} of L{path.Receiver.Layer}H{path.Receiver.Head}");
+            string into = path.Receiver.Input == ReceiverInput.Logits ? "logits" : Invariant($"{path.Receiver.Input.Name()} of L{path.Receiver.Layer}H{path.Receiver.Head}");
             table.Row(false, into, Share(path.Value), Share(path.Effect));
         }
 
         terminal.Write(table);
         if (top < patched.Paths.Count)
             terminal.Line($"The {top} of {Whole(patched.Paths.Count)} paths with the largest effect.");
+        Legends(terminal, ids, source, tokens);
     }
 
     private static IEnumerable<PatchedSite> Strongest(ActivationPatching patched) => patched.Sites.OrderByDescending(site => Math.Abs(site.Value - patched.Corrupted));
@@ -86,11 +99,20 @@ internal static class PatchView
 
     private static string Place(int? place) => place is { } at ? Invariant($"{at}") : "all";
 
-    private static string Name(ReceiverInput input) => input switch
+    private static void Add(JsonObject document, CausalMetric metric, int[] ids, int[] source, Tokens tokens)
     {
-        ReceiverInput.Q => "q",
-        ReceiverInput.K => "k",
-        ReceiverInput.V => "v",
-        _ => "logits",
-    };
+        metric.AddTo(document, tokens, ids);
+        document["source_tokens"] = tokens.Of(source);
+    }
+
+    /// <summary>Which tokens stand where, and which others in the source.</summary>
+    private static void Legends(Terminal terminal, int[] ids, int[] source, Tokens tokens)
+    {
+        int[] others = [.. Enumerable.Range(0, ids.Length).Where(t => source[t] != ids[t])];
+        terminal.Legend(tokens, ids);
+        if (others.Length == 0)
+            terminal.Note("The source is the same input: nothing can differ.");
+        else if (tokens.Tokenizer is not null)
+            terminal.Note($"The source has {string.Join("  ", others.Take(MostOthers).Select(t => Invariant($"{t} {tokens.Name(source[t])}")))}{(others.Length > MostOthers ? "  ..." : "")}");
+    }
 }

@@ -30,6 +30,10 @@ public sealed class ToolInput
     /// <exception cref="ArrakisException">There has been no pass.</exception>
     public ActivationCache RecordedCache => Cache ?? throw new ArrakisException("the tool looks at a recorded pass, and there has been none: call the model's Forward first");
 
+    /// <summary>The token ids of that pass, for a tool that runs them again.</summary>
+    /// <exception cref="ArrakisException">There has been no pass.</exception>
+    public int[] RecordedIds => RecordedCache.Ids.ToArray();
+
     internal bool Looked { get; private set; }
 }
 
@@ -52,6 +56,10 @@ public sealed class ToolSet
         Add("logit_lens", input => new LogitLensTool(input.Model, input.RecordedCache, input.Options));
         Add("rollout", input => new RolloutTool(input.Model, input.RecordedCache, input.Options));
         Add("routes", input => new RoutesTool(input.Model, input.RecordedCache, input.Options));
+        Add("ablation", input => new AblationTool(input.Model, input.RecordedIds, input.Options));
+        Add("head_attribution", input => new HeadAttributionTool(input.Model, input.RecordedIds, input.Options));
+        Add("activation_patching", input => new ActivationPatchingTool(input.Model, input.RecordedIds, input.Options));
+        Add("path_patching", input => new PathPatchingTool(input.Model, input.RecordedIds, input.Options));
     }
 
     /// <summary>Their names, in alphabetical order.</summary>

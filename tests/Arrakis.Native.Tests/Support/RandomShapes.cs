@@ -58,6 +58,11 @@ public static class RandomShapes
         from seed in Gen.Int[0, int.MaxValue]
         select new RandomInput(config, ids, seed);
 
+    /// <summary>The same with four heads that share so many kv heads.</summary>
+    public static Gen<RandomInput> Inputs(int mostTokens, int kvHeads) =>
+        from input in Inputs(mostTokens)
+        select input with { Config = input.Config with { NumAttentionHeads = 4, NumKeyValueHeads = kvHeads } };
+
     /// <summary>Shapes small enough for enumerating every path of at most three layers: two heads, three tokens.</summary>
     public static Gen<RandomInput> TinyInputs { get; } =
         from input in Inputs(mostTokens: 3)
