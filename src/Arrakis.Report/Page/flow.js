@@ -48,7 +48,7 @@ Arrakis.pictures.push((data) => {
       Arrakis.pick("From", sources, flow.src, (src) => Arrakis.choose("source", Number(src))),
       Arrakis.slide("Threshold", { min: 0, max: 100, step: 1, value: at }, (value) => `from ${Arrakis.size(fromSlider(value))} on, ${shown(fromSlider(value) * 0.999).length} of ${state.parts.length} parts`, (value) => {
         state.threshold = fromSlider(value) * 0.999;
-        draw();
+        reveal();
       }));
     document.getElementById("flow-identity").textContent =
       `At every height what the heads carry and what stays adds up to ${Arrakis.signed(flow.total, 4)}, all that comes from ${Arrakis.shown(data.label(flow.src))} at ${flow.src}; off by ${Arrakis.off(flow.error)} of the largest part.`;
@@ -87,8 +87,11 @@ Arrakis.pictures.push((data) => {
     Arrakis.flowPanel(data, state, panel, choose);
   };
 
+  // What a threshold lets through is the first so many of the parts: the slider adds and takes away at the end, and nothing else is drawn again.
+  let reveal = () => {};
+
   const draw = Arrakis.fit(graph, (width) => {
-    const size = Arrakis.rem(), { columns, flow } = state, visible = shown();
+    const size = Arrakis.rem(), { columns, flow } = state;
     const cuts = width > 44 * size && layers <= 12, left = 2.6 * size, right = (cuts ? 8 : 0.6) * size, column = Math.max(1.5 * size, Math.min(6 * size, (width - left - right) / columns.length));
     const rise = Math.max(2.4 * size, Math.min(8 * size, (26 * size) / layers)), above = 2.6 * size;
     const at = new Map(columns.map((t, i) => [t, left + (i + 0.5) * column])), y = (b) => above + (layers - b) * rise;
@@ -107,30 +110,54 @@ Arrakis.pictures.push((data) => {
       return { d: `M${x1},${y1} C${x1 + shift},${half} ${x2 + shift},${half} ${x2},${y2}`, mid: [(x1 + x2) / 2 + 0.75 * shift, half] };
     };
     const thick = (value) => Math.max(1, (0.75 * size * Math.abs(value)) / state.most);
-    const labelled = visible.filter((part) => part.kind === "head").length <= LABELLED;
     // A name where none is yet; the strongest come first.
     const named = [], isFree = ([px, py]) => {
       if (named.some(([x, y]) => Math.abs(x - px) < 1.7 * size && Math.abs(y - py) < size)) return false;
       named.push([px, py]);
       return true;
     };
-    const drawn = visible.filter((part) => at.has(part.key) && at.has(part.query)).map((part, order) => {
-      const { d, mid } = curve(part);
+    const parts = state.parts.filter((part) => at.has(part.key) && at.has(part.query)), drawn = [], layer = svg("g", { class: "parts" });
+    let heads = 0;
+    const make = (part, order) => {
+      const { d, mid } = curve(part), labelled = part.kind === "head" && ++heads <= LABELLED;
       return svg("g", {
         class: `part ${part.kind}${part.flow < 0 ? " less" : ""}`, "data-part": part.at, "data-x": order, "data-y": 0, role: "button", tabindex: order === 0 ? 0 : -1, "aria-label": words(part),
         ...Arrakis.press(() => choose(state.pick?.part === part ? null : { part })),
         onpointermove: (event) => Arrakis.tip(event, words(part)), onpointerleave: Arrakis.untip, onfocus: (event) => event.target.matches(":focus-visible") && Arrakis.tip(event, words(part)), onblur: Arrakis.untip,
       }, svg("path", { class: "touch", d }), svg("path", { class: "line", d, "stroke-width": thick(part.flow) }),
-      part.kind === "head" && labelled && isFree(mid) && svg("text", { x: mid[0], y: mid[1], "text-anchor": "middle", "dominant-baseline": "central" }, `H${part.head}`));
-    });
-    const dots = columns.map((t) => Array.from({ length: layers + 1 }, (_, b) => {
-      const through = flow.through?.[b].tokens[t], is = through !== undefined && Math.abs(through) >= state.threshold;
+      labelled && isFree(mid) && svg("text", { x: mid[0], y: mid[1], "text-anchor": "middle", "dominant-baseline": "central" }, `H${part.head}`));
+    };
+    const dots = columns.flatMap((t) => Array.from({ length: layers + 1 }, (_, b) => {
+      const through = flow.through?.[b].tokens[t];
       const says = `${Arrakis.shown(data.label(t))} at ${t} ${b === 0 ? "below layer 0" : `after layer ${b - 1}`}${through === undefined ? "" : `: ${Arrakis.signed(through, 4)} passes`}`;
-      return svg("circle", {
-        class: `dot${is ? " is" : ""}${through < 0 ? " less" : ""}`, cx: at.get(t), cy: y(b), r: is ? 0.32 * size : 0.12 * size, ...(is ? { tabindex: -1, role: "button", "aria-label": says } : {}),
-        ...(is ? Arrakis.press(() => choose({ node: [t, b] })) : {}), onpointermove: (event) => Arrakis.tip(event, says), onpointerleave: Arrakis.untip,
-      });
+      const press = through === undefined ? {} : Arrakis.press((event) => event.currentTarget.classList.contains("is") && choose({ node: [t, b] }));
+      const circle = svg("circle", { class: `dot${through < 0 ? " less" : ""}`, cx: at.get(t), cy: y(b), r: 0.12 * size, ...press, onpointermove: (event) => Arrakis.tip(event, says), onpointerleave: Arrakis.untip });
+      return { circle, says, most: Math.abs(through ?? 0), is: false };
     }));
+    const mark = (dot, is) => {
+      dot.is = is;
+      dot.circle.classList.toggle("is", is);
+      dot.circle.setAttribute("r", is ? 0.32 * size : 0.12 * size);
+      for (const [name, value] of Object.entries({ tabindex: -1, role: "button", "aria-label": dot.says })) {
+        if (is) dot.circle.setAttribute(name, value);
+        else dot.circle.removeAttribute(name);
+      }
+    };
+    let visible = 0;
+    reveal = () => {
+      const first = parts.findIndex((part) => Math.abs(part.flow) < state.threshold), count = first < 0 ? parts.length : first;
+      while (drawn.length < count) drawn.push(make(parts[drawn.length], drawn.length));
+      // The strongest lie on top.
+      layer.prepend(...drawn.slice(visible, count).reverse());
+      for (const gone of drawn.slice(count, visible)) gone.remove();
+      visible = count;
+      layer.classList.toggle("labelled", parts.slice(0, count).filter((part) => part.kind === "head").length <= LABELLED);
+      for (const dot of dots) {
+        const is = dot.most > 0 && dot.most >= state.threshold;
+        if (is !== dot.is) mark(dot, is);
+      }
+      if (state.pick) light();
+    };
     const rows = Math.ceil((1.2 * size) / rise);
     const picture = svg("svg", { width: whole, height: high, role: "group", "aria-label": `The flow from position ${flow.src} to the logit at ${flow.dst}, strongest first` },
       svg("g", { class: "axis", "aria-hidden": "true" }, Array.from({ length: layers }, (_, l) => l % rows === 0 && svg("text", { x: left - 0.8 * size, y: (y(l) + y(l + 1)) / 2, "text-anchor": "end", "dominant-baseline": "central" }, `L${l}`)),
@@ -139,9 +166,10 @@ Arrakis.pictures.push((data) => {
       cuts && state.flow.per_layer.map((cut) => svg("text", { class: "end", x: whole - right + 0.75 * size, y: (y(cut.layer) + y(cut.layer + 1)) / 2 - 0.55 * size },
         [["heads", cut.heads.reduce((sum, carried) => sum + carried, 0)], ["stays", cut.residual]].map(([name, number], i) =>
           svg("tspan", { x: whole - right + 0.75 * size, dy: i * 1.15 * size }, `${name} ${Arrakis.signed(number)}`)))),
-      drawn.slice().reverse(), dots,
+      layer, dots.map((dot) => dot.circle),
       svg("text", { class: "target", x: Math.min(at.get(flow.dst), whole - 0.5 * size), y: above - 1.2 * size, "text-anchor": at.get(flow.dst) > whole - 5 * size ? "end" : "middle" }, `${Arrakis.short(data.logit.text, 14)} ${Arrakis.signed(flow.total, 4)}`));
-    Arrakis.lattice(picture, (order) => drawn[order], (order, _, dx, dy) => [order + (dx || -dy)]);
+    Arrakis.lattice(picture, (order) => (order < visible ? drawn[order] : undefined), (order, _, dx, dy) => [order + (dx || -dy)]);
+    reveal();
     Arrakis.put(graph, picture);
     light();
   });
