@@ -80,7 +80,9 @@ internal readonly unsafe partial struct Avx512Kernels
             int k = 0;
             for (; k + 2 * Width <= columns; k += 2 * Width, at += 2 * T.Bytes)
             {
-                FetchAhead(row0, at, 2 * T.Bytes);
+                // Rows of float32 are long enough for the hardware, and fetching them as well takes more than it gives.
+                if (T.Bytes < 4 * Width)
+                    FetchAhead(row0, at, 2 * T.Bytes);
                 Vector512<float> x0 = Vector512.Load(x + k), x1 = Vector512.Load(x + k + Width);
                 s0 = Vector512.FusedMultiplyAdd(T.Load(row0 + at), x0, s0);
                 s1 = Vector512.FusedMultiplyAdd(T.Load(row1 + at), x0, s1);
