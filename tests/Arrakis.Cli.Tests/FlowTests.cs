@@ -59,6 +59,8 @@ public sealed class FlowTests
     [InlineData("residual", "source", "2")]
     [InlineData("residual", "source", "3")]
     [InlineData("token:66", "source", "3")]
+    [InlineData("key:3:9", "frozen", "2")]
+    [InlineData("query:1:4", "source", "1")]
     public void All_sources_add_up_whatever_is_traced(string target, string mlp, string layers)
     {
         JsonElement document = GoldenModel.First.Call("flow", "--src", "2", "--dst", "8", "--layers", layers, "--target", target, "--mlp", mlp, "--all-sources");

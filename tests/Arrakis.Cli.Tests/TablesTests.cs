@@ -14,6 +14,8 @@ public sealed class TablesTests
     [InlineData("flow --src 1 --dst -1", "stays + heads = total (off by ")]
     [InlineData("flow --src 1 --dst -1 --mlp source --all-sources", "All sources add up to ")]
     [InlineData("flow --src 1 --dst -1 --target token:66 --all-sources", "the logit (off by ")]
+    [InlineData("flow --src 1 --dst 3 --target key:2:5 --all-sources", "the score (off by ")]
+    [InlineData("flow --src 1 --dst 3 --target query:0:2", "The part of head 2.0's score of position 2, as the query")]
     [InlineData("flow --src 1 --dst -1 --paths 3", "Coverage: the 3 paths make up ")]
     [InlineData("routes --dst -1", "attention + residual = 1 (off by ")]
     [InlineData("compose --layers 1-1", "no heads above others")]

@@ -122,7 +122,7 @@ public readonly record struct FlowConservation(double Sum, double Expected, doub
 
 /// <summary>
 /// How information flows from one position to another through the network that is frozen at the patterns, norm scales and SiLU(gate) of a run: exact, signed, over all
-/// paths. It says what moved, not why a head attended there; only an intervention shows cause.
+/// paths. It says what moved, not why a head attended there, which a flow to its score says (<see cref="FlowTarget.Key"/>); only an intervention shows cause.
 /// </summary>
 public sealed class FlowTrace
 {

@@ -28,7 +28,7 @@ internal static partial class FlowView
         if (trace.Sources is not null)
             Sources(terminal, trace, ids, tokens, MostSources);
         terminal.Legend(tokens, ids);
-        terminal.Note("This says what moved, not why a head attended there. Every number: --json.");
+        terminal.Note("This says what moved. Why a head attended there: --target key:HEAD:QUERY, with --layers up to its own. Every number: --json.");
     }
 
     /// <summary>Paths, strongest first, and how much of the total they are.</summary>
