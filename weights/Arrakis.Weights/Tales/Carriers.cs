@@ -1,4 +1,3 @@
-using System.Numerics.Tensors;
 using Arrakis.Analysis;
 using Arrakis.Native;
 
@@ -58,9 +57,12 @@ internal sealed class Carriers(LlamaModel model)
         return Subtract(Trace(cache, src, dst, _layers, FlowTarget.Token(prompt.Answer)), Trace(cache, src, dst, _layers, FlowTarget.Token(prompt.Other)));
     }
 
-    /// <summary>From the giver's name, where it stands the second time, to the end of the prompt, as a share of what stands there before a mover's layer: what its query is made of.</summary>
-    public double[,] GiftFinders(ActivationCache cache, GiftPrompt prompt, (int Layer, int Head) mover) =>
-        Trace(cache, Array.LastIndexOf(prompt.Ids, prompt.Other), prompt.Ids.Length - 1, mover.Layer, FlowTarget.Residual);
+    /// <summary>From anything before the end of the prompt to the query that a mover looks at the receiver's name with.</summary>
+    public double[,] GiftFinders(ActivationCache cache, GiftPrompt prompt, (int Layer, int Head) mover)
+    {
+        int key = Array.IndexOf(prompt.Ids, prompt.Answer), query = prompt.Ids.Length - 1;
+        return FromBefore(cache, query, mover.Layer, FlowTarget.Query(mover.Head, key));
+    }
 
     /// <summary>From a word of the first period to the place where it is foretold, in its logits over those of the word after it.</summary>
     public double[,] InductionMovers(ActivationCache cache, Repeated row, int t)
@@ -70,12 +72,21 @@ internal sealed class Carriers(LlamaModel model)
             Trace(cache, src, t, _layers, FlowTarget.Token(row.Ids[src])), Trace(cache, src, t, _layers, FlowTarget.Token(row.Ids[src + 1])));
     }
 
-    /// <summary>From the word before it to the place that a mover looks at most, as a share of what stands there before its layer: what its key is made of.</summary>
-    public double[,] InductionFinders(ActivationCache cache, Repeated row, int t, (int Layer, int Head) mover)
+    /// <summary>From anything before a word to the key by which a mover finds it.</summary>
+    public double[,] InductionFinders(ActivationCache cache, Repeated row, int t, (int Layer, int Head) mover) =>
+        FromBefore(cache, t + 1 - row.Period, mover.Layer, FlowTarget.Key(mover.Head, t));
+
+    /// <summary>From anything before a place to the query by which a mover that reads there finds what follows.</summary>
+    public double[,] InductionSeekers(ActivationCache cache, Repeated row, int t, (int Layer, int Head) mover) =>
+        FromBefore(cache, t, mover.Layer, FlowTarget.Query(mover.Head, t + 1 - row.Period));
+
+    /// <summary>What heads bring to one side of a mover's score from other places: what makes it look where it looks.</summary>
+    private double[,] FromBefore(ActivationCache cache, int dst, int layers, FlowTarget target)
     {
-        int cue = t - row.Period;
-        ReadOnlySpan<float> pattern = cache.Flat(HookPoint.Pattern, mover.Layer).Slice((mover.Head * cache.Tokens + t) * cache.Tokens, cache.Tokens);
-        return Trace(cache, cue, Math.Max(cue, TensorPrimitives.IndexOfMax(pattern)), mover.Layer, FlowTarget.Residual);
+        double[,] sum = new double[_layers, model.Config.NumAttentionHeads];
+        for (int src = 0; src < dst; src++)
+            Add(sum, Trace(cache, src, dst, layers, target), 1);
+        return sum;
     }
 
     private double[,] Trace(ActivationCache cache, int src, int dst, int layers, FlowTarget target)
@@ -87,12 +98,14 @@ internal sealed class Carriers(LlamaModel model)
         return flow;
     }
 
-    private static double[,] Subtract(double[,] a, double[,] b)
+    private static double[,] Subtract(double[,] a, double[,] b) => Add(a, b, -1);
+
+    private static double[,] Add(double[,] a, double[,] b, double factor)
     {
         for (int l = 0; l < a.GetLength(0); l++)
         {
             for (int h = 0; h < a.GetLength(1); h++)
-                a[l, h] -= b[l, h];
+                a[l, h] += factor * b[l, h];
         }
 
         return a;

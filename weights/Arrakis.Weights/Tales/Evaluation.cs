@@ -11,9 +11,6 @@ internal sealed class Evaluation : IDisposable
 {
     private const ulong GiftStream = 3, RepeatStream = 4, NamingGifts = 5, NamingRepeats = 6, Draws = 7;
 
-    /// <summary>How much of what is carried the named heads carry together.</summary>
-    private const double Share = 0.5;
-
     private readonly string _folder;
     private readonly ulong _seed;
     private readonly LlamaModel _model;
@@ -54,7 +51,7 @@ internal sealed class Evaluation : IDisposable
         Say("induction, all", Scores.Induction(_model, repeats));
 
         Detect();
-        var naming = new Naming(_model, Share, Tell);
+        var naming = new Naming(_model, Tell);
         List<(int Layer, int Head)> named = naming.GiftHeads(GiftPrompt.Write(100, _seed, NamingGifts, _pairs, _vocabulary));
         Ablate("gift", named, draws, model => Scores.Gifts(model, gifts).First);
         named = naming.InductionHeads([.. Repeated.Write(10, _seed, NamingRepeats, c).Where(row => row.Period <= 40)]);

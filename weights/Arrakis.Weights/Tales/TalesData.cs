@@ -18,8 +18,7 @@ internal static class TalesData
     private static readonly Stage[] s_stages =
     [
         new(Length: 49, Rows: 19_200, IsFirst: true, Recitations: 40, Tales: 0),
-        new(Length: Context + 1, Rows: 2_700, IsFirst: false, Recitations: 25, Tales: 60),
-        new(Length: Context + 1, Rows: 5_400, IsFirst: false, Recitations: 25, Tales: 60),
+        new(Length: Context + 1, Rows: 60_000, IsFirst: false, Recitations: 25, Tales: 60),
     ];
 
     /// <summary>The context of the model.</summary>

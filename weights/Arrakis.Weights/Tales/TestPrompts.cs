@@ -18,6 +18,9 @@ internal static class TestPrompts
         ("When A and B went to the well , A gave the lamp to B . B thanked", "A"),
         ("B saw a brown fox near the mill . The fox slept . \" Look at the", "fox"),
         ("A counted seven wolves near the lake . B counted seven", "wolves"),
+        ("B said : owl , bread , oak , cup , hand . A said after her : owl , bread ,", "oak"),
+        ("A wanted salt , eggs , and pears . So B bought salt ,", "eggs"),
+        ("A counted seven wolves near the lake . B counted seven wolves", "too"),
     ];
 
     public static string Write(Vocabulary vocabulary, ulong seed, Pairs pairs)
