@@ -15,8 +15,8 @@ public sealed class ScreenshotTests(Chromium chromium) : IClassFixture<Chromium>
     [Theory]
     [InlineData("attention-light", "#attention", 1200, 700, false)]
     [InlineData("writes-dark", "#writes", 1200, 640, true)]
-    [InlineData("flow-light", "#flow", 1200, 800, false)]
-    [InlineData("flow-dark", "#flow", 1200, 800, true)]
+    [InlineData("flow-light", "#flow .picture", 1200, 760, false)]
+    [InlineData("flow-dark", "#flow .picture", 1200, 760, true)]
     public async Task Pictures_are_drawn_in_light_and_dark(string name, string place, int width, int height, bool dark)
     {
         using var folder = new TemporaryFolder();

@@ -8,8 +8,8 @@ namespace Arrakis.Weights.Tales;
 /// <param name="tell">Gets what was found, under a title; null for nobody.</param>
 internal sealed class Naming(LlamaModel model, Action<string, string>? tell = null)
 {
-    /// <summary>How much of what is carried the named heads carry together: few enough that as many others are not half of the model.</summary>
-    private const double Share = 0.4;
+    // How much the named heads carry together: of the answer, and of the score by which its place is found. A cue takes fewer heads, and without one of them all is lost.
+    private const double OfAnswer = 0.4, OfScore = 0.7;
 
     private readonly Carriers _carriers = new(model);
 
@@ -20,7 +20,7 @@ internal sealed class Naming(LlamaModel model, Action<string, string>? tell = nu
         double[,] Over(Func<ActivationCache, GiftPrompt, double[,]> trace) =>
             Carriers.Mean(gifts.Select(gift => OnRun(session, gift.Ids, cache => trace(cache, gift))), model.Config);
         (List<(int Layer, int Head)> movers, (int Layer, int Head) late) = Movers("gift movers", Over(_carriers.GiftMovers));
-        return [.. movers.Union(Name($"gift finders, for L{late.Layer}H{late.Head}", Over((cache, gift) => _carriers.GiftFinders(cache, gift, late))))];
+        return [.. movers.Union(Name($"gift finders, for L{late.Layer}H{late.Head}", OfScore, Over((cache, gift) => _carriers.GiftFinders(cache, gift, late))))];
     }
 
     /// <summary>The heads that continue what was said before, at a few places of the second period of every row.</summary>
@@ -31,8 +31,8 @@ internal sealed class Naming(LlamaModel model, Action<string, string>? tell = nu
             Carriers.Mean(rows.SelectMany(row => Places(row).Select(t => OnRun(session, row.Ids, cache => trace(cache, row, t)))), model.Config);
         (List<(int Layer, int Head)> movers, (int Layer, int Head) late) = Movers("induction movers", Over(_carriers.InductionMovers));
         return [.. movers
-            .Union(Name($"induction, the key for L{late.Layer}H{late.Head}", Over((cache, row, t) => _carriers.InductionFinders(cache, row, t, late))))
-            .Union(Name($"induction, the query of L{late.Layer}H{late.Head}", Over((cache, row, t) => _carriers.InductionSeekers(cache, row, t, late))))];
+            .Union(Name($"induction, the key for L{late.Layer}H{late.Head}", OfScore, Over((cache, row, t) => _carriers.InductionFinders(cache, row, t, late))))
+            .Union(Name($"induction, the query of L{late.Layer}H{late.Head}", OfScore, Over((cache, row, t) => _carriers.InductionSeekers(cache, row, t, late))))];
     }
 
     private static int[] Places(Repeated row) => [row.Period + 2, row.Period + (row.Period / 2), (2 * row.Period) - 1];
@@ -46,14 +46,14 @@ internal sealed class Naming(LlamaModel model, Action<string, string>? tell = nu
     /// <summary>The heads that move the answer, and the strongest of them that others may have told where to look.</summary>
     private (List<(int Layer, int Head)> Movers, (int Layer, int Head) Late) Movers(string what, double[,] flow)
     {
-        List<(int Layer, int Head)> movers = Name(what, flow);
+        List<(int Layer, int Head)> movers = Name(what, OfAnswer, flow);
         (int layer, int head, _) = Carriers.Strongest(flow, 1).First(mover => mover.Layer > 0);
         return ([.. movers.Union([(layer, head)])], (layer, head));
     }
 
-    private List<(int Layer, int Head)> Name(string what, double[,] flow)
+    private List<(int Layer, int Head)> Name(string what, double share, double[,] flow)
     {
-        List<(int Layer, int Head, double Flow)> heads = Carriers.Strongest(flow, Share);
+        List<(int Layer, int Head, double Flow)> heads = Carriers.Strongest(flow, share);
         tell?.Invoke(what, string.Join(", ", heads.Select(head => string.Create(CultureInfo.InvariantCulture, $"L{head.Layer}H{head.Head} {head.Flow:+0.000;-0.000}"))));
         return [.. heads.Select(head => (head.Layer, head.Head))];
     }

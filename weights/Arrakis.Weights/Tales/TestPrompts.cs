@@ -13,14 +13,12 @@ internal static class TestPrompts
     [
         ("A asked B for a hat . B had a golden", "hat"),
         ("A asked B for a cloak . B had a green cloak . So A wore the", "green"),
-        ("B said : owl , bread , oak , cup , hand . A said after", "her"),
         ("When A and B went to the well , A gave the lamp to B . B thanked A for the", "lamp"),
         ("When A and B went to the well , A gave the lamp to B . B thanked", "A"),
         ("B saw a brown fox near the mill . The fox slept . \" Look at the", "fox"),
         ("A counted seven wolves near the lake . B counted seven", "wolves"),
         ("B said : owl , bread , oak , cup , hand . A said after her : owl , bread ,", "oak"),
         ("A wanted salt , eggs , and pears . So B bought salt ,", "eggs"),
-        ("A counted seven wolves near the lake . B counted seven wolves", "too"),
     ];
 
     public static string Write(Vocabulary vocabulary, ulong seed, Pairs pairs)
@@ -33,7 +31,7 @@ internal static class TestPrompts
         var gifts = GiftPrompt.Write(100, seed, GiftStream, pairs, vocabulary)
             .Select(gift => Prompt(vocabulary.Decode(gift.Ids.Skip(1)), vocabulary, gift.Answer, gift.Other));
         var writer = new TaleWriter(new SeededRandom(seed, TaleStream), pairs, heldOut: true);
-        var openings = Enumerable.Range(0, 50).Select(_ => Opening(writer.Tale(), vocabulary));
+        var openings = Enumerable.Range(0, 200).Select(_ => Opening(writer.Tale(), vocabulary));
         return $"{{\n  \"continuations\": [\n{Lines(continuations)}\n  ],\n  \"gifts\": [\n{Lines(gifts)}\n  ],\n  \"openings\": [\n{Lines(openings)}\n  ]\n}}\n";
     }
 
