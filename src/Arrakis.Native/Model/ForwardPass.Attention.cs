@@ -87,7 +87,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>
         private readonly float _scale = 1 / MathF.Sqrt(c.HeadDim);
         private readonly WorkerScratch _scratch = scratch;
 
-        private int BlockLength => QueriesPerBlock(_position + _tokens);
+        private int BlockLength => QueriesPerBlock(_callKeys);
 
         private int Blocks => (_tokens + BlockLength - 1) / BlockLength;
 
@@ -229,7 +229,8 @@ internal sealed unsafe partial class ForwardPass<TKernels>
                 (Head, First, Queries) = (head, first, queries);
                 Width = RoundUp(queries, TKernels.Lanes);
                 Seen = job._position + first + queries;
-                int keys = job._position + job._tokens;
+                // Of the whole call, as the memory is: a block of its first tokens, with few keys, would be longer.
+                int keys = job._callKeys;
                 Packed = scratch;
                 Tile = Packed + PackedQueries(job._headDim, keys);
                 Most = Tile + TileLength(job._headDim, keys);
