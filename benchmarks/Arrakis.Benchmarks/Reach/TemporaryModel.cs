@@ -77,25 +77,24 @@ internal sealed unsafe class TemporaryModel : IDisposable
             ["rms_norm_eps"] = c.RmsNormEps,
             ["tie_word_embeddings"] = c.TieWordEmbeddings,
         }.ToJsonString());
-        Add("model.embed_tokens.weight", weights.Embedding);
+        Add(LlamaTensors.Embedding, weights.Embedding);
         for (int l = 0; l < weights.Layers.Length; l++)
         {
             LlamaLayer layer = weights.Layers[l];
-            string at = $"model.layers.{l}.";
-            Add(at + "input_layernorm.weight", layer.AttentionNorm);
-            Add(at + "self_attn.q_proj.weight", layer.Query);
-            Add(at + "self_attn.k_proj.weight", layer.Key);
-            Add(at + "self_attn.v_proj.weight", layer.Value);
-            Add(at + "self_attn.o_proj.weight", layer.Output);
-            Add(at + "post_attention_layernorm.weight", layer.MlpNorm);
-            Add(at + "mlp.gate_proj.weight", layer.Gate);
-            Add(at + "mlp.up_proj.weight", layer.Up);
-            Add(at + "mlp.down_proj.weight", layer.Down);
+            Add(LlamaTensors.Layer(l, LlamaTensors.InputNorm), layer.AttentionNorm);
+            Add(LlamaTensors.Layer(l, LlamaTensors.Q), layer.Query);
+            Add(LlamaTensors.Layer(l, LlamaTensors.K), layer.Key);
+            Add(LlamaTensors.Layer(l, LlamaTensors.V), layer.Value);
+            Add(LlamaTensors.Layer(l, LlamaTensors.O), layer.Output);
+            Add(LlamaTensors.Layer(l, LlamaTensors.PostAttentionNorm), layer.MlpNorm);
+            Add(LlamaTensors.Layer(l, LlamaTensors.Gate), layer.Gate);
+            Add(LlamaTensors.Layer(l, LlamaTensors.Up), layer.Up);
+            Add(LlamaTensors.Layer(l, LlamaTensors.Down), layer.Down);
         }
 
-        Add("model.norm.weight", weights.FinalNorm);
+        Add(LlamaTensors.FinalNorm, weights.FinalNorm);
         if (!c.TieWordEmbeddings)
-            Add("lm_head.weight", weights.Unembedding);
+            Add(LlamaTensors.Unembedding, weights.Unembedding);
 
         // The data begins at a multiple of a cache line.
         byte[] header = JsonSerializer.SerializeToUtf8Bytes(_header);

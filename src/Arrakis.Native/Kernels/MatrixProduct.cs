@@ -48,9 +48,8 @@ internal readonly unsafe struct Panels(float* data, int tokens, int depth)
 /// What is packed is the activations: small, and packed once for all matrices that read them.
 /// </summary>
 /// <remarks>
-/// Sums run over k in order within blocks of <see cref="DepthBlock"/>, and blocks are added in order: the bits depend neither on the number of tokens, nor on
-/// where a token lies in its tile, nor on the threads. An item is <see cref="RowsPerItem"/> rows: with its depth block 128 KiB of float32, which stays in L2
-/// beside one panel (192 KiB) while every panel passes over it.
+/// Sums run over k in order within blocks of <see cref="Product.PartDepth"/> where a product has parts, else of <see cref="DepthBlock"/>, and blocks are added in
+/// order: the bits depend neither on the number of tokens, nor on where a token lies in its tile, nor on the threads.
 /// </remarks>
 internal static unsafe partial class MatrixProduct<TKernels> where TKernels : struct, IKernels
 {

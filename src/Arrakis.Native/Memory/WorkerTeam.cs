@@ -23,8 +23,9 @@ internal sealed unsafe class WorkerTeam : IDisposable
     /// Multiply-adds below which the caller works alone: some three microseconds of one core, about as long as it takes to hand work over and to learn that it is done.
     /// A small model's projection of one token is less.
     /// </summary>
-    private const long LeastShared = 100_000;
+    public const long LeastWorthSharing = 100_000;
 
+    private readonly long _leastShared;
     private Thread[] _threads;
     private readonly SemaphoreSlim[] _wake;
     private readonly int[] _asleep;
@@ -37,10 +38,12 @@ internal sealed unsafe class WorkerTeam : IDisposable
     private volatile bool _stop;
     private volatile Exception? _failure;
 
-    public WorkerTeam(int size)
+    /// <param name="size">Threads, with the caller.</param>
+    /// <param name="leastShared">Multiply-adds of a job below which the caller works alone.</param>
+    public WorkerTeam(int size, long leastShared = LeastWorthSharing)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(size, 1);
-        Size = size;
+        (Size, _leastShared) = (size, leastShared);
         _threads = new Thread[size - 1];
         _asleep = new int[size];
         _wake = [.. Enumerable.Range(0, size).Select(_ => new SemaphoreSlim(0))];
@@ -71,7 +74,7 @@ internal sealed unsafe class WorkerTeam : IDisposable
     /// <param name="work">About how many multiply-adds that is; many, if nothing is said.</param>
     public void Run<TJob>(in TJob job, int items, long work = long.MaxValue) where TJob : unmanaged, IJob<TJob>
     {
-        if (Size == 1 || items == 1 || work < LeastShared)
+        if (Size == 1 || items == 1 || work < _leastShared)
         {
             for (int item = 0; item < items; item++)
                 TJob.Run(in job, item, 0);

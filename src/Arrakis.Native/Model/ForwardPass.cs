@@ -1,3 +1,5 @@
+using System.Diagnostics;
+using System.Runtime.Intrinsics.X86;
 using Arrakis.Native.Kernels;
 using Arrakis.Native.Memory;
 using Arrakis.Native.Weights;
@@ -65,6 +67,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
     public override void Run(ReadOnlySpan<int> ids, int past, CancellationToken cancellation)
     {
         // Chunks of nearly equal length: a last one of a single token would take another order of sums than its neighbours.
+        Debug.Assert(TKernels.TileRows - 1 <= KvCache.SpareRows, "a tile of keys reads past the cache");
         int chunks = (ids.Length + MostTokensAtOnce - 1) / MostTokensAtOnce;
         int chunk = (ids.Length + chunks - 1) / chunks;
         (_callTokens, _callKeys) = (ids.Length, past + ids.Length);
@@ -91,6 +94,10 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
             Unembed();
             Clock?.Lap(PassStage.Unembed);
         }
+
+        // What this thread stored past the caches is to be seen by whoever is handed the recording; workers' stores are, since they were counted off.
+        if (Sse.IsSupported)
+            Sse.StoreFence();
     }
 
     private float* At(HookPoint point, int layer = 0) => workspace.At(point, layer, _first);

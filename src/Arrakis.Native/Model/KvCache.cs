@@ -8,7 +8,7 @@ namespace Arrakis.Native.Model;
 /// </summary>
 internal sealed unsafe class KvCache(LlamaConfig config, Arena arena)
 {
-    /// <summary>More rows than any tier's tile has.</summary>
+    /// <summary>At least as many rows as a tile of any tier may overhang: one less than it has.</summary>
     public const int SpareRows = 8;
 
     // The widest vector.

@@ -17,6 +17,9 @@ public sealed record SessionOptions
 
     /// <summary>What passes change; <see cref="LlamaSession.Interventions"/> says more.</summary>
     public InterventionPlan Interventions { get; init; } = InterventionPlan.None;
+
+    /// <summary>Multiply-adds of a job below which the caller works alone: 0 in tests, so that threads share what is small too.</summary>
+    internal long LeastShared { get; init; } = WorkerTeam.LeastWorthSharing;
 }
 
 /// <summary>
@@ -51,7 +54,7 @@ public sealed class LlamaSession : IDisposable
         _budget = options.RecordingBudgetBytes > 0 ? options.RecordingBudgetBytes : GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 4 * 3;
         // All that may fail comes before the arenas are taken from the pool.
         var layout = new RecordingLayout(plan, model.Config);
-        _team = new WorkerTeam(options.Threads > 0 ? options.Threads : Environment.ProcessorCount);
+        _team = new WorkerTeam(options.Threads > 0 ? options.Threads : Environment.ProcessorCount, options.LeastShared);
         _arena = model.Arenas.Get();
         _kvArena = model.Arenas.Get();
         _workspace = new Workspace(model.Config, layout, _arena);

@@ -68,27 +68,26 @@ internal sealed class LlamaWeights
     public static LlamaWeights Bind(LlamaConfig c, Func<string, int, int, WeightMatrix> matrix, Func<string, int, float[]> vector, object owner)
     {
         int d = c.HiddenSize, q = c.NumAttentionHeads * c.HeadDim, kv = c.NumKeyValueHeads * c.HeadDim, f = c.IntermediateSize;
-        WeightMatrix embedding = matrix("model.embed_tokens.weight", c.VocabSize, d);
+        WeightMatrix embedding = matrix(LlamaTensors.Embedding, c.VocabSize, d);
         var layers = new List<LlamaLayer>();
         for (int l = 0; l < c.NumHiddenLayers; l++)
         {
-            string at = $"model.layers.{l}.";
             layers.Add(new LlamaLayer
             {
-                AttentionNorm = Pinned(at + "input_layernorm.weight", d),
-                Query = matrix(at + "self_attn.q_proj.weight", q, d),
-                Key = matrix(at + "self_attn.k_proj.weight", kv, d),
-                Value = matrix(at + "self_attn.v_proj.weight", kv, d),
-                Output = matrix(at + "self_attn.o_proj.weight", d, q),
-                MlpNorm = Pinned(at + "post_attention_layernorm.weight", d),
-                Gate = matrix(at + "mlp.gate_proj.weight", f, d),
-                Up = matrix(at + "mlp.up_proj.weight", f, d),
-                Down = matrix(at + "mlp.down_proj.weight", d, f),
+                AttentionNorm = Pinned(LlamaTensors.Layer(l, LlamaTensors.InputNorm), d),
+                Query = matrix(LlamaTensors.Layer(l, LlamaTensors.Q), q, d),
+                Key = matrix(LlamaTensors.Layer(l, LlamaTensors.K), kv, d),
+                Value = matrix(LlamaTensors.Layer(l, LlamaTensors.V), kv, d),
+                Output = matrix(LlamaTensors.Layer(l, LlamaTensors.O), d, q),
+                MlpNorm = Pinned(LlamaTensors.Layer(l, LlamaTensors.PostAttentionNorm), d),
+                Gate = matrix(LlamaTensors.Layer(l, LlamaTensors.Gate), f, d),
+                Up = matrix(LlamaTensors.Layer(l, LlamaTensors.Up), f, d),
+                Down = matrix(LlamaTensors.Layer(l, LlamaTensors.Down), d, f),
             });
         }
 
-        float[] finalNorm = Pinned("model.norm.weight", d);
-        WeightMatrix unembedding = c.TieWordEmbeddings ? embedding : matrix("lm_head.weight", c.VocabSize, d);
+        float[] finalNorm = Pinned(LlamaTensors.FinalNorm, d);
+        WeightMatrix unembedding = c.TieWordEmbeddings ? embedding : matrix(LlamaTensors.Unembedding, c.VocabSize, d);
         return new(embedding, [.. layers], finalNorm, unembedding, owner);
 
         // Kernels hold their addresses across calls.

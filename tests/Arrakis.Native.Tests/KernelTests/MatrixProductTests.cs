@@ -32,7 +32,7 @@ public sealed class MatrixProductTests
 
         public void All()
         {
-            using var team = new WorkerTeam(2);
+            using var team = new WorkerTeam(2, leastShared: 0);
             foreach (int tokens in new[] { 1, 3, 17, 65 })
             {
                 // Stored rows and columns; then the slice. Fewer than a tile, more than an item, more than one block of depth, and slices off every block.

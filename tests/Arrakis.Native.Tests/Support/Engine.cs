@@ -40,7 +40,7 @@ public static class Engine
         }
     }
 
-    public static SessionOptions Options(KernelTier tier = KernelTier.Auto, int threads = 1) => new() { Kernels = tier, Threads = threads };
+    public static SessionOptions Options(KernelTier tier = KernelTier.Auto, int threads = 1) => new() { Kernels = tier, Threads = threads, LeastShared = 0 };
 
     /// <summary>Every recorded hook of one forward pass, copied out of the session.</summary>
     public static Dictionary<string, float[]> Record(LlamaModel model, int[] ids, SessionOptions options)

@@ -55,7 +55,8 @@ internal readonly unsafe partial struct Avx512Kernels
     // Four rows at a time: an x that is loaded serves four products, eight sums cover the latency of a multiply-add, and one reduction serves four rows.
     private const int RowsAtOnce = 4;
 
-    // At 30 GB/s a core reads about 3 KB while memory answers once.
+    // Of 2, 4, 8 and 16 KB the one that decoded fastest with f16 and q8_0 weights, about level with the next for bf16. A core reads 3 KB while memory answers once, and more than
+    // that must be on its way.
     private const int AheadBytes = 8192;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -81,7 +82,7 @@ internal readonly unsafe partial struct Avx512Kernels
             for (; k + 2 * Width <= columns; k += 2 * Width, at += 2 * T.Bytes)
             {
                 // Rows of float32 are long enough for the hardware, and fetching them as well takes more than it gives.
-                if (T.Bytes < 4 * Width)
+                if (T.Type != ElementType.F32)
                     FetchAhead(row0, at, 2 * T.Bytes);
                 Vector512<float> x0 = Vector512.Load(x + k), x1 = Vector512.Load(x + k + Width);
                 s0 = Vector512.FusedMultiplyAdd(T.Load(row0 + at), x0, s0);
@@ -140,7 +141,7 @@ internal readonly unsafe partial struct Avx512Kernels
                 FetchAhead(row0, at, T.Bytes);
                 Vector512<float> x0 = Vector512.Load(x + k), x1 = Vector512.Load(x + k + Width);
                 Vector128<float> scales = HalfPrecision.ToSingle(
-                    Vector128.Create(*(short*)(row0 + at), *(short*)(row1 + at), *(short*)(row2 + at), *(short*)(row3 + at)));
+                    Vector128.Create(*(short*)(row0 + at), *(short*)(row1 + at), *(short*)(row2 + at), *(short*)(row3 + at)).ToVector256Unsafe()).GetLower();
                 s0 = AddBlock<T>(row0 + at, x0, x1, scales[0], s0);
                 s1 = AddBlock<T>(row1 + at, x0, x1, scales[1], s1);
                 s2 = AddBlock<T>(row2 + at, x0, x1, scales[2], s2);

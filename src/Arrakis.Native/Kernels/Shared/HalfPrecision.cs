@@ -17,15 +17,6 @@ internal static class HalfPrecision
     private const uint Kept = 0x8FFF_E000, Exponent = 0x0F80_0000, Sign = 0x8000_0000, Up = 224u << 23, Down = 15u << 23, Least = 113u << 23;
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector128<float> ToSingle(Vector128<int> halves)
-    {
-        Vector128<uint> moved = (halves << 13).AsUInt32() & Vector128.Create(Kept);
-        Vector128<float> normal = (moved + Vector128.Create(Up)).AsSingle() * Vector128.Create(Down).AsSingle();
-        Vector128<float> small = (moved + Vector128.Create(Least)).AsSingle() - ((moved & Vector128.Create(Sign)) | Vector128.Create(Least)).AsSingle();
-        return Vector128.ConditionalSelect(Vector128.Equals(moved & Vector128.Create(Exponent), Vector128<uint>.Zero).AsSingle(), small | (moved & Vector128.Create(Sign)).AsSingle(), normal);
-    }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static Vector256<float> ToSingle(Vector256<int> halves)
     {
         Vector256<uint> moved = (halves << 13).AsUInt32() & Vector256.Create(Kept);
