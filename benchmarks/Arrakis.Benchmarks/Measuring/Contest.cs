@@ -58,6 +58,9 @@ internal sealed class Contest
     /// <summary>The median of one rate over another's, round by round.</summary>
     public double Ratio(string name, string to) => MedianRatio(_rates[Index(name)], _rates[Index(to)]);
 
+    /// <summary>The median of one yardstick over another, round by round.</summary>
+    public double YardstickRatio(string name, string to) => MedianRatio(_yards[Index(name)], _yards[Index(to)]);
+
     public bool Has(string name) => _contestants.Any(c => c.Name == name);
 
     private void Round(bool backwards)

@@ -5,7 +5,7 @@ namespace Arrakis.Benchmarks.Reach;
 /// <param name="Measure">Measures all of them.</param>
 internal sealed record ClaimGroup(string Name, Func<Rig, IEnumerable<Claim>> Measure)
 {
-    /// <summary>All of them, in the order of the list.</summary>
+    /// <summary>All of them: products, then what is made of them, then what grows and loads.</summary>
     public static IReadOnlyList<ClaimGroup> All { get; } =
     [
         .. ProductClaims.Groups(), .. PrefillClaims.Groups(), .. DecodeClaims.Groups(), .. RecordingClaims.Groups(), .. GrowthClaims.Groups(), .. LoadClaims.Groups(),

@@ -54,7 +54,7 @@ internal static unsafe class ProductClaims
             bool asked = threads == 1 && wanted > 0;
             yield return new Claim($"{name}, {Rig.Plural(threads)}: share of peak", contest.Share(who), asked ? Bound.AtLeast : Bound.None, asked ? wanted : 0, of);
             if (threads > 1)
-                yield return new Claim($"{name}: 2 threads over 1", contest.Ratio(who, "engine 1"), Bound.AtLeast, 1.9, $"the peak itself: {contest.Yardstick(who) / contest.Yardstick("engine 1"):F2}");
+                yield return new Claim($"{name}: 2 threads over 1", contest.Ratio(who, "engine 1"), Bound.AtLeast, 1.9, $"the peak itself: {contest.YardstickRatio(who, "engine 1"):F2}");
         }
 
         foreach (int threads in allThreads)

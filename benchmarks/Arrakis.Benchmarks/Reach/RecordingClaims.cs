@@ -33,7 +33,7 @@ internal static class RecordingClaims
         LlamaSession[] sessions = [.. s_plans.Select(plan => Rig.Session(rig.Model(ElementType.F32), threads, plan.Plan))];
         Contest contest = rig.Contest(
             [.. s_plans.Zip(sessions, (plan, session) => new Contestant(plan.Name, () => tokens / Clock.Seconds(() => session.Forward(ids))))],
-            patience: tokens / 128 / threads);
+            patience: tokens / 128.0 / threads);
         foreach (LlamaSession session in sessions)
             session.Dispose();
         double bare = contest.Rate("none");
@@ -46,10 +46,10 @@ internal static class RecordingClaims
                 "all" => (Bound.AtMost, 1.15),
                 _ => (Bound.None, 0),
             };
-            double milliseconds = tokens / contest.Rate(name) * 1e3, extra = milliseconds - tokens / bare * 1e3;
+            double ratio = contest.Ratio("none", name), milliseconds = tokens / bare * 1e3;
             yield return new Claim(
-                $"{(bound == Bound.None ? "  " : "")}recording {tokens}, {Rig.Plural(threads)}: {name}, time over none", contest.Ratio("none", name), bound, wanted,
-                $"{megabytes:F0} MB in {extra:F1} ms more than {tokens / bare * 1e3:F0} ms, {contest.Rounds} rounds");
+                $"{(bound == Bound.None ? "  " : "")}recording {tokens}, {Rig.Plural(threads)}: {name}, time over none", ratio, bound, wanted,
+                $"{megabytes:F0} MB in {(ratio - 1) * milliseconds:F1} ms more than {milliseconds:F0} ms, {contest.Rounds} rounds");
         }
     }
 }

@@ -42,7 +42,7 @@ internal sealed class Rig : IDisposable
         return model;
     }
 
-    /// <summary>A session with its figures in mind, not its results.</summary>
+    /// <summary>A session on the best kernels.</summary>
     public static LlamaSession Session(LlamaModel model, int threads, RecordingPlan? plan = null) =>
         model.CreateSession(plan, new SessionOptions { Threads = threads });
 
