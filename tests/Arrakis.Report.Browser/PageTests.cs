@@ -156,14 +156,33 @@ public sealed class PageTests(Chromium chromium) : IClassFixture<Chromium>
         {
             await Slide(shown, "#flow input[type=range]", at);
             double least = Math.Max(sizes.Max(), 1e-4 * Math.Abs(flow.GetProperty("total").GetDouble())) * Math.Pow(10, -4 + at / 25.0) * 0.999;
-            Assert.Equal(sizes.Count(size => size >= least), await shown.CountAsync("#flow [data-part]"));
+            Assert.Equal(sizes.Count(size => size >= least), await shown.CountAsync("#flow .part"));
         }
 
         // By the keyboard to its end: the strongest alone.
         await shown.Page.FocusAsync("#flow input[type=range]");
         await shown.Page.Keyboard.PressAsync("End");
-        Assert.Equal(sizes.Count(size => size >= sizes.Max() * 0.999), await shown.CountAsync("#flow [data-part]"));
+        Assert.Equal(sizes.Count(size => size >= sizes.Max() * 0.999), await shown.CountAsync("#flow .part"));
         await shown.Page.Keyboard.PressAsync("Home");
+
+        // However the focus went and the threshold came after it, one part and one dot are in the tab order, and the arrows go on from there.
+        await shown.Page.FocusAsync("#flow .part[tabindex='0']");
+        foreach (string key in new[] { "ArrowRight", "ArrowRight", "ArrowRight" })
+            await shown.Page.Keyboard.PressAsync(key);
+        Assert.Equal("3", await shown.Page.EvaluateExpressionAsync<string>("document.activeElement.dataset.x"));
+        await Slide(shown, "#flow input[type=range]", 100);
+        Assert.Equal("0", await shown.Page.EvaluateExpressionAsync<string>("document.querySelector(\"#flow .part[tabindex='0']\").dataset.x"));
+        await Slide(shown, "#flow input[type=range]", 0);
+        Assert.Equal((1, 1), (await shown.CountAsync("#flow .part[tabindex='0']"), await shown.CountAsync("#flow .dot[tabindex='0']")));
+        await shown.Page.FocusAsync("#flow .dot[tabindex='0']");
+        await shown.Page.Keyboard.PressAsync("ArrowRight");
+        await shown.Page.Keyboard.PressAsync("Enter");
+        Assert.True(await shown.CountAsync("#flow .part.dim") > 0);
+        // What was dimmed when it was taken away comes back as the choice is then.
+        await Slide(shown, "#flow input[type=range]", 100);
+        await shown.Page.ClickAsync("#flow .panel > button");
+        await Slide(shown, "#flow input[type=range]", 0);
+        Assert.Equal(0, await shown.CountAsync("#flow .part.dim"));
 
         // The strongest head's edge: what it carries, and the paths that use it.
         JsonElement edge = flow.GetProperty("edges")[0];

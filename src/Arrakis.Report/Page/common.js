@@ -101,6 +101,12 @@ const Arrakis = { pictures: [] };
 
   /** Arrow keys move the focus over a lattice of elements; only one of them is in the tab order. */
   Arrakis.lattice = (host, at, step) => {
+    host.addEventListener("focusin", (event) => {
+      const now = event.target.closest("[data-x]");
+      if (!now) return;
+      for (const before of host.querySelectorAll("[data-x][tabindex='0']")) before.setAttribute("tabindex", -1);
+      now.setAttribute("tabindex", 0);
+    });
     host.addEventListener("keydown", (event) => {
       const moves = { ArrowLeft: [-1, 0], ArrowRight: [1, 0], ArrowUp: [0, 1], ArrowDown: [0, -1] };
       const move = moves[event.key];
@@ -108,10 +114,7 @@ const Arrakis = { pictures: [] };
       if (!move || !from) return;
       event.preventDefault();
       const to = at(...step(Number(from.dataset.x), Number(from.dataset.y), ...move));
-      if (!to) return;
-      from.setAttribute("tabindex", -1);
-      to.setAttribute("tabindex", 0);
-      to.focus();
+      to?.focus();
     });
   };
 

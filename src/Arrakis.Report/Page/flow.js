@@ -7,12 +7,11 @@ Arrakis.pictures.push((data) => {
   const MOST_COLUMNS = 64, FEWEST_COLUMNS = 8, LABELLED = 24, AT_FIRST = 28, LEAST = 1e-4, ROUNDING = 1e-6;
   const state = { flow: data.flows[0], threshold: 0, most: 1, pick: null };
 
-  /** Every part of a flow that can be drawn, the strongest first: heads' edges, and what stays at a token. */
+  /** Every part of a flow: heads' edges, and what stays at a token; the strongest first. */
   const partsOf = (flow) => {
     const parts = flow.edges.map((edge) => ({ ...edge, kind: "head" })), least = ROUNDING * Math.max(Math.abs(flow.total), Math.abs(flow.edges[0]?.flow ?? 0));
     flow.stays?.forEach(({ tokens }, layer) => tokens.forEach((stay, t) => { if (Math.abs(stay) > least) parts.push({ kind: "stay", layer, query: t, key: t, flow: stay }); }));
-    parts.sort((a, b) => Math.abs(b.flow) - Math.abs(a.flow)).forEach((part, at) => { part.at = at; });
-    return parts;
+    return parts.sort((a, b) => Math.abs(b.flow) - Math.abs(a.flow));
   };
 
   const columnsOf = (flow, parts) => {
@@ -36,8 +35,10 @@ Arrakis.pictures.push((data) => {
 
   const setup = () => {
     const { flow } = state;
-    state.parts = partsOf(flow);
-    state.columns = columnsOf(flow, state.parts);
+    const parts = partsOf(flow);
+    state.columns = columnsOf(flow, parts);
+    const columns = new Set(state.columns);
+    state.parts = parts.filter((part) => columns.has(part.key) && columns.has(part.query));
     state.most = Math.max(Math.abs(flow.total) * LEAST, Math.abs(state.parts[0]?.flow ?? 0), 1e-30);
     const nth = state.parts[Math.min(AT_FIRST, state.parts.length) - 1];
     const at = toSlider(Math.max(0.01 * state.most, Math.abs(nth?.flow ?? 0)));
@@ -50,7 +51,9 @@ Arrakis.pictures.push((data) => {
         state.threshold = fromSlider(value) * 0.999;
         reveal();
       }));
+    const left = flow.dst - Math.min(flow.src, state.columns[0]) + 1 - columns.size;
     document.getElementById("flow-identity").textContent =
+      (left > 0 ? `${left} tokens between, with the weakest parts, are left out of the picture. ` : "") +
       `At every height what the heads carry and what stays adds up to ${Arrakis.signed(flow.total, 4)}, all that comes from ${Arrakis.shown(data.label(flow.src))} at ${flow.src}; off by ${Arrakis.off(flow.error)} of the largest part.`;
   };
   const shown = (threshold = state.threshold) => state.parts.filter((part) => Math.abs(part.flow) >= threshold);
@@ -60,7 +63,7 @@ Arrakis.pictures.push((data) => {
     : `${Arrakis.head(part.layer, part.head)} from ${Arrakis.shown(data.label(part.key))} (${part.key}) to ${Arrakis.shown(data.label(part.query))} (${part.query}): ${Arrakis.signed(part.flow, 4)}`);
 
   /** Whether a part belongs to what is picked: itself, what touches a token at a height, or the steps of a path. */
-  const lit = (part) => {
+  const isPicked = (part) => {
     const { pick } = state;
     if (!pick) return true;
     if (pick.part) return part === pick.part;
@@ -74,10 +77,10 @@ Arrakis.pictures.push((data) => {
 
   const light = () => {
     const { pick } = state;
-    graph.querySelectorAll("[data-part]").forEach((node) => {
-      const part = state.parts[Number(node.dataset.part)];
-      node.classList.toggle("dim", Boolean(pick) && !lit(part));
-      node.classList.toggle("here", Boolean(pick) && lit(part));
+    graph.querySelectorAll(".part").forEach((node) => {
+      const part = state.parts[Number(node.dataset.x)];
+      node.classList.toggle("dim", Boolean(pick) && !isPicked(part));
+      node.classList.toggle("here", Boolean(pick) && isPicked(part));
       node.setAttribute("aria-pressed", String(Boolean(pick?.part === part)));
     });
   };
@@ -112,16 +115,16 @@ Arrakis.pictures.push((data) => {
     const thick = (value) => Math.max(1, (0.75 * size * Math.abs(value)) / state.most);
     // A name where none is yet; the strongest come first.
     const named = [], isFree = ([px, py]) => {
-      if (named.some(([x, y]) => Math.abs(x - px) < 1.7 * size && Math.abs(y - py) < size)) return false;
+      if (named.some(([nx, ny]) => Math.abs(nx - px) < 1.7 * size && Math.abs(ny - py) < size)) return false;
       named.push([px, py]);
       return true;
     };
-    const parts = state.parts.filter((part) => at.has(part.key) && at.has(part.query)), drawn = [], layer = svg("g", { class: "parts" });
+    const { parts } = state, drawn = [], curves = svg("g", { class: "parts" });
     let heads = 0;
     const make = (part, order) => {
       const { d, mid } = curve(part), labelled = part.kind === "head" && ++heads <= LABELLED;
       return svg("g", {
-        class: `part ${part.kind}${part.flow < 0 ? " less" : ""}`, "data-part": part.at, "data-x": order, "data-y": 0, role: "button", tabindex: order === 0 ? 0 : -1, "aria-label": words(part),
+        class: `part ${part.kind}${part.flow < 0 ? " less" : ""}`, "data-x": order, "data-y": 0, role: "button", tabindex: order === 0 ? 0 : -1, "aria-label": words(part),
         ...Arrakis.press(() => choose(state.pick?.part === part ? null : { part })),
         onpointermove: (event) => Arrakis.tip(event, words(part)), onpointerleave: Arrakis.untip, onfocus: (event) => event.target.matches(":focus-visible") && Arrakis.tip(event, words(part)), onblur: Arrakis.untip,
       }, svg("path", { class: "touch", d }), svg("path", { class: "line", d, "stroke-width": thick(part.flow) }),
@@ -132,31 +135,40 @@ Arrakis.pictures.push((data) => {
       const says = `${Arrakis.shown(data.label(t))} at ${t} ${b === 0 ? "below layer 0" : `after layer ${b - 1}`}${through === undefined ? "" : `: ${Arrakis.signed(through, 4)} passes`}`;
       const press = through === undefined ? {} : Arrakis.press((event) => event.currentTarget.classList.contains("is") && choose({ node: [t, b] }));
       const circle = svg("circle", { class: `dot${through < 0 ? " less" : ""}`, cx: at.get(t), cy: y(b), r: 0.12 * size, ...press, onpointermove: (event) => Arrakis.tip(event, says), onpointerleave: Arrakis.untip });
-      return { circle, says, most: Math.abs(through ?? 0), is: false };
+      return { circle, says, most: Math.abs(through ?? 0) };
     }));
+    const knots = svg("g", {}, dots.map((dot) => dot.circle));
     const mark = (dot, is) => {
-      dot.is = is;
       dot.circle.classList.toggle("is", is);
       dot.circle.setAttribute("r", is ? 0.32 * size : 0.12 * size);
-      for (const [name, value] of Object.entries({ tabindex: -1, role: "button", "aria-label": dot.says })) {
+      const attributes = { tabindex: -1, role: "button", "aria-label": dot.says, "data-x": "", "data-y": 0 };
+      for (const [name, value] of Object.entries(attributes)) {
         if (is) dot.circle.setAttribute(name, value);
         else dot.circle.removeAttribute(name);
       }
     };
-    let visible = 0;
+    let visible = 0, lit = [];
     reveal = () => {
       const first = parts.findIndex((part) => Math.abs(part.flow) < state.threshold), count = first < 0 ? parts.length : first;
       while (drawn.length < count) drawn.push(make(parts[drawn.length], drawn.length));
       // The strongest lie on top.
-      layer.prepend(...drawn.slice(visible, count).reverse());
-      for (const gone of drawn.slice(count, visible)) gone.remove();
+      curves.prepend(...drawn.slice(visible, count).reverse());
+      for (const gone of drawn.slice(count, visible)) {
+        gone.remove();
+        if (gone.getAttribute("tabindex") !== "0") continue;
+        gone.setAttribute("tabindex", -1);
+        drawn[0]?.setAttribute("tabindex", 0);
+      }
       visible = count;
-      layer.classList.toggle("labelled", parts.slice(0, count).filter((part) => part.kind === "head").length <= LABELLED);
+      curves.classList.toggle("labelled", parts.slice(0, count).filter((part) => part.kind === "head").length <= LABELLED);
       for (const dot of dots) {
         const is = dot.most > 0 && dot.most >= state.threshold;
-        if (is !== dot.is) mark(dot, is);
+        if (is !== dot.circle.classList.contains("is")) mark(dot, is);
       }
-      if (state.pick) light();
+      lit = dots.map((dot) => dot.circle).filter((circle) => circle.classList.contains("is"));
+      lit.forEach((circle, order) => circle.setAttribute("data-x", order));
+      if (!lit.some((circle) => circle.getAttribute("tabindex") === "0")) lit[0]?.setAttribute("tabindex", 0);
+      light();
     };
     const rows = Math.ceil((1.2 * size) / rise);
     const picture = svg("svg", { width: whole, height: high, role: "group", "aria-label": `The flow from position ${flow.src} to the logit at ${flow.dst}, strongest first` },
@@ -166,12 +178,13 @@ Arrakis.pictures.push((data) => {
       cuts && state.flow.per_layer.map((cut) => svg("text", { class: "end", x: whole - right + 0.75 * size, y: (y(cut.layer) + y(cut.layer + 1)) / 2 - 0.55 * size },
         [["heads", cut.heads.reduce((sum, carried) => sum + carried, 0)], ["stays", cut.residual]].map(([name, number], i) =>
           svg("tspan", { x: whole - right + 0.75 * size, dy: i * 1.15 * size }, `${name} ${Arrakis.signed(number)}`)))),
-      layer, dots.map((dot) => dot.circle),
+      curves, knots,
       svg("text", { class: "target", x: Math.min(at.get(flow.dst), whole - 0.5 * size), y: above - 1.2 * size, "text-anchor": at.get(flow.dst) > whole - 5 * size ? "end" : "middle" }, `${Arrakis.short(data.logit.text, 14)} ${Arrakis.signed(flow.total, 4)}`));
-    Arrakis.lattice(picture, (order) => (order < visible ? drawn[order] : undefined), (order, _, dx, dy) => [order + (dx || -dy)]);
-    reveal();
+    const inOrder = (order, _, dx, dy) => [order + (dx || -dy)];
+    Arrakis.lattice(curves, (order) => (order < visible ? drawn[order] : undefined), inOrder);
+    Arrakis.lattice(knots, (order) => lit[order], inOrder);
     Arrakis.put(graph, picture);
-    light();
+    reveal();
   });
 
   Arrakis.onChoose("source", (src) => {
