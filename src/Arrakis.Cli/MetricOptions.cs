@@ -1,6 +1,5 @@
 using System.CommandLine;
 using Arrakis.Analysis;
-using Arrakis.Native;
 
 namespace Arrakis.Cli;
 
@@ -20,10 +19,9 @@ internal sealed class MetricOptions
 
     /// <summary>What the call asks for.</summary>
     /// <param name="call">The call.</param>
-    /// <param name="config">The model's shape.</param>
     /// <param name="ids">The input.</param>
     /// <param name="likeliest">The token that the model finds likeliest at a position.</param>
-    public CausalMetric Of(ParseResult call, LlamaConfig config, int[] ids, Func<int, int> likeliest)
+    public CausalMetric Of(ParseResult call, int[] ids, Func<int, int> likeliest)
     {
         int? token = call.GetValue(_token), minus = call.GetValue(_minus);
         if (call.GetValue(_loss))
@@ -34,12 +32,6 @@ internal sealed class MetricOptions
         }
 
         int at = call.GetValue(_at)?.In(ids, "--at") ?? ids.Length - 1;
-        foreach (int? id in new[] { token, minus })
-        {
-            if (id is { } given)
-                Requirements.Token(config, given);
-        }
-
         int wanted = token ?? likeliest(at);
         return minus is { } other ? CausalMetric.LogitDifference(wanted, other, at) : CausalMetric.Logit(wanted, at);
     }

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using Arrakis.Cli.Views;
 using Arrakis.Native;
 
 namespace Arrakis.Cli;
@@ -53,7 +54,7 @@ internal sealed class OtherInputs
         int[] Fitting(string option, int[] ids) => asLongAs is not { } length || ids.Length == length
             ? ids
             : throw new ArrakisException(
-                $"{option} is {ids.Length} tokens long and the input {length}: they are compared position by position, give one of {length} (arrakis tokenize shows a text's)");
+                $"{option} is {View.Count(ids.Length, "token")} long and the input {length}: they are compared position by position, give one of {length} (arrakis tokenize shows a text's)");
     }
 
     private string[] Lists(ParseResult call) => call.GetValue(_lists) ?? [];

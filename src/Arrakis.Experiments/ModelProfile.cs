@@ -2,6 +2,7 @@ using System.Diagnostics;
 using Arrakis.Native;
 using Arrakis.Native.Model;
 using Arrakis.Native.Weights;
+using MathNet.Numerics.Statistics;
 
 namespace Arrakis.Experiments;
 
@@ -60,12 +61,12 @@ public sealed record ModelProfile(
         }
 
         components.Add(Cost(PassStage.Unembed, null));
-        return new ModelProfile(ids.Length, runs, KernelTiers.Name(session.Kernels), session.Threads, session.Cache.Bytes, Median(whole), components);
+        return new ModelProfile(ids.Length, runs, KernelTiers.Name(session.Kernels), session.Threads, session.Cache.Bytes, ArrayStatistics.MedianInplace(whole), components);
 
         ComponentCost Cost(PassStage stage, int? layer)
         {
             int at = clock.Index(layer ?? 0, stage);
-            return new(layer, Name(stage), Median([.. spent.Select(run => run[at])]), WeightBytes(model, layer, stage), ActivationBytes(model.Config, session.Cache, stage));
+            return new(layer, Name(stage), ArrayStatistics.MedianInplace([.. spent.Select(run => run[at])]), WeightBytes(model, layer, stage), ActivationBytes(model.Config, session.Cache, stage));
         }
     }
 
@@ -112,12 +113,6 @@ public sealed record ModelProfile(
     private static long Bytes(WeightMatrix matrix) => (long)matrix.RowBytes * matrix.Rows;
 
     private static long Bytes(float[] norm) => sizeof(float) * (long)norm.Length;
-
-    private static double Median(double[] values)
-    {
-        double[] sorted = [.. values.Order()];
-        return (sorted[(sorted.Length - 1) / 2] + sorted[sorted.Length / 2]) / 2;
-    }
 
     private static string Name(PassStage stage) => stage switch
     {

@@ -71,7 +71,7 @@ public static class AttributionGraph
         json.WriteString("mlp", FlowData.MlpName(trace.Mlp));
         json.WriteNumber("total", trace.Total);
         json.WriteNumber("edges", graph.Edges);
-        json.WriteNumber("edges_in_all", trace.Edges.Count);
+        FlowData.NumberOrNull(json, "edges_in_all", report.Flows[0].EdgesInAll);
         json.WriteEndObject();
         json.WriteEndObject();
     }
@@ -95,10 +95,7 @@ public static class AttributionGraph
     {
         json.WriteStartObject();
         json.WriteString("node_id", node.Id);
-        if (node.Feature is { } feature)
-            json.WriteNumber("feature", feature);
-        else
-            json.WriteNull("feature");
+        FlowData.NumberOrNull(json, "feature", node.Feature);
         json.WriteString("layer", node.Layer);
         json.WriteNumber("ctx_idx", node.Position);
         json.WriteString("feature_type", node.Type);

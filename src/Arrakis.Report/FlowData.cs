@@ -6,6 +6,14 @@ namespace Arrakis.Report;
 /// <summary>A flow in the report's document.</summary>
 internal static class FlowData
 {
+    public static void NumberOrNull(Utf8JsonWriter json, string name, int? number)
+    {
+        if (number is { } there)
+            json.WriteNumber(name, there);
+        else
+            json.WriteNull(name);
+    }
+
     public static string MlpName(MlpTreatment mlp) => mlp == MlpTreatment.Frozen ? "frozen" : "source";
 
     public static void Write(Utf8JsonWriter json, FlowReport flow, Numbers numbers)
@@ -18,7 +26,7 @@ internal static class FlowData
         json.WriteNumber("coverage", trace.Coverage);
         json.WriteBoolean("paths_exhaustive", trace.PathsExhaustive);
         json.WriteNumber("error", trace.ConservationError);
-        json.WriteNumber("edges_in_all", trace.Edges.Count);
+        NumberOrNull(json, "edges_in_all", flow.EdgesInAll);
         Array(json, "per_layer", trace.PerLayer, layer => Layer(json, layer, numbers));
         Array(json, "edges", flow.Edges, edge => Edge(json, edge));
         Array(json, "paths", trace.Paths, path => Path(json, path));
@@ -65,10 +73,7 @@ internal static class FlowData
         Array(json, "steps", path.Steps, step =>
         {
             json.WriteNumber("layer", step.Layer);
-            if (step.Head is { } head)
-                json.WriteNumber("head", head);
-            else
-                json.WriteNull("head");
+            NumberOrNull(json, "head", step.Head);
             json.WriteNumber("from", step.From);
             json.WriteNumber("to", step.To);
             json.WriteBoolean("mlp", step.Mlp);

@@ -31,6 +31,9 @@ public sealed class FlowReport
     /// <summary>What of that stays at its token while each layer's heads run: what passes it less what the heads take from there. [L][T]</summary>
     public IReadOnlyList<double[]>? Stays { get; }
 
+    /// <summary>How many edges the flow has; null where only its strongest were held.</summary>
+    public int? EdgesInAll => Stays is null ? null : Trace.Edges.Count;
+
     internal static FlowReport[] Measure(
         LlamaModel model, ActivationCache cache, LogitReport logit, ReportOptions options, List<string> leftOut, Stages stages)
     {

@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using Arrakis.Analysis.Numerics;
 using Arrakis.Native;
 
 namespace Arrakis.Report;
@@ -25,19 +26,17 @@ public sealed record TokenReport(int Position, int Id, string Text, IReadOnlyLis
     {
         ReadOnlySpan<float> logits = cache.Flat(HookPoint.Logits);
         var tokens = new TokenReport[cache.Tokens];
-        int[] order = new int[config.VocabSize];
-        float[] negated = new float[config.VocabSize];
         for (int t = 0; t < tokens.Length; t++)
         {
             ReadOnlySpan<float> row = logits.Slice(t * config.VocabSize, config.VocabSize);
             if (!TensorPrimitives.IsFiniteAll(row))
                 throw new ArrakisException($"the logits at position {t} are not finite: the model's weights or activations hold values that are not");
-            Order(row, negated, order);
-            double whole = LogSum(row);
-            var top = new TokenCandidate[Math.Min(Candidates, order.Length)];
+            LogitRow.Softmax whole = LogitRow.Whole(row);
+            int[] best = LogitRow.Best(row, Candidates);
+            var top = new TokenCandidate[best.Length];
             for (int rank = 0; rank < top.Length; rank++)
-                top[rank] = Candidate(row, whole, order[rank], rank, label);
-            TokenCandidate? next = t + 1 < tokens.Length ? Candidate(row, whole, cache.Ids[t + 1], Array.IndexOf(order, cache.Ids[t + 1]), label) : null;
+                top[rank] = Candidate(row, whole, best[rank], rank, label);
+            TokenCandidate? next = t + 1 < tokens.Length ? Candidate(row, whole, cache.Ids[t + 1], LogitRow.Rank(row, cache.Ids[t + 1]), label) : null;
             tokens[t] = new TokenReport(t, cache.Ids[t], label(cache.Ids[t]), top, next);
         }
 
@@ -48,30 +47,9 @@ public sealed record TokenReport(int Position, int Id, string Text, IReadOnlyLis
     internal static TokenCandidate Of(ActivationCache cache, LlamaConfig config, int position, int id, Func<int, string> label)
     {
         ReadOnlySpan<float> row = cache.Flat(HookPoint.Logits).Slice(position * config.VocabSize, config.VocabSize);
-        int rank = 0;
-        for (int other = 0; other < row.Length; other++)
-            rank += row[other] > row[id] || (row[other] == row[id] && other < id) ? 1 : 0;
-        return Candidate(row, LogSum(row), id, rank, label);
+        return Candidate(row, LogitRow.Whole(row), id, LogitRow.Rank(row, id), label);
     }
 
-    private static TokenCandidate Candidate(ReadOnlySpan<float> row, double whole, int id, int rank, Func<int, string> label) =>
-        new(id, label(id), row[id], Math.Exp(row[id] - whole), rank);
-
-    // Likeliest first, ties by the lower id.
-    private static void Order(ReadOnlySpan<float> row, float[] negated, int[] order)
-    {
-        for (int id = 0; id < order.Length; id++)
-            order[id] = id;
-        TensorPrimitives.Negate(row, negated);
-        float[] keys = negated;
-        Array.Sort(order, (a, b) => keys[a] != keys[b] ? keys[a].CompareTo(keys[b]) : a.CompareTo(b));
-    }
-
-    private static double LogSum(ReadOnlySpan<float> row)
-    {
-        double largest = TensorPrimitives.Max(row), sum = 0;
-        foreach (float logit in row)
-            sum += Math.Exp(logit - largest);
-        return largest + Math.Log(sum);
-    }
+    private static TokenCandidate Candidate(ReadOnlySpan<float> row, LogitRow.Softmax whole, int id, int rank, Func<int, string> label) =>
+        new(id, label(id), row[id], whole.Of(row[id]), rank);
 }

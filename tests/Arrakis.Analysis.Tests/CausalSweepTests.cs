@@ -137,6 +137,7 @@ public sealed class CausalSweepTests
     private static IEnumerable<InterventionPlan> Variants(LlamaConfig c, ActivationCache other)
     {
         yield return InterventionPlan.None;
+        float[] added = [.. Enumerable.Range(0, c.HiddenSize).Select(i => 0.02f * (i - 15))];
         foreach (HookPoint point in HookNames.All)
         {
             int? head = point.Heads(c) > 0 ? point.Heads(c) - 1 : null;
@@ -158,7 +159,7 @@ public sealed class CausalSweepTests
 
             yield return InterventionPlan.Of(Intervention.CutEdge(layer, 1, 6, 2));
             yield return InterventionPlan.Of(Intervention.CutEdge(layer, 1, 6, 2, renormalize: false), Intervention.Zero(HookPoint.MlpOut, 2, position: 9));
-            yield return InterventionPlan.Of(Intervention.Add(HookPoint.ResidPost, new float[40], layer), Intervention.Zero(HookPoint.Z, 0, 3, 7), Intervention.Zero(HookPoint.Q, 2, 3, 1));
+            yield return InterventionPlan.Of(Intervention.Add(HookPoint.ResidPost, added, layer), Intervention.Zero(HookPoint.Z, 0, 3, 7), Intervention.Zero(HookPoint.Q, 2, 3, 1));
         }
 
         yield return InterventionPlan.Freeze(other);

@@ -82,7 +82,7 @@ public sealed class RefusalTests
         Refused.Saying("-1 layers from layer 0 are not in the model: use 1 to 2", () => Trace(run, 0, 2, new() { Layers = -1 }));
         Refused.Saying("2 layers from layer 1 are not in the model: use 1 to 1", () => Trace(run, 0, 2, new() { From = 1 }));
         Refused.Saying("2147483647 layers from layer 1 are not in the model", () => Trace(run, 0, 2, new() { From = 1, Layers = int.MaxValue }));
-        Refused.Saying("no head reads behind the last layer: a score is reached by at most 1 layers from layer 0", () => Trace(run, 0, 2, new() { Layers = 2, Target = FlowTarget.Key(0, 2) }));
+        Refused.Saying("no head reads behind the last layer: for a score let the flow end before layer 1 or a lower one", () => Trace(run, 0, 2, new() { Layers = 2, Target = FlowTarget.Key(0, 2) }));
         Refused.Saying("a logit is only reached from the last layer: trace 2 layers", () => Trace(run, 0, 2, new() { Layers = 1, Target = FlowTarget.Token(0) }));
         Refused.Saying("use 0 to 65536", () => Trace(run, 0, 2, new() { Paths = -1 }));
         Refused.Saying("use 0 to 65536", () => Trace(run, 0, 2, new() { Paths = 65537 }));

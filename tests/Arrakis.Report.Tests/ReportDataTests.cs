@@ -183,6 +183,7 @@ public sealed class ReportDataTests
         Assert.Contains(leftOut, sentence => sentence.StartsWith("Composition scores of all but the strongest 500 of 1024", StringComparison.Ordinal));
         Assert.Contains(leftOut, sentence => sentence.StartsWith("The flow from ", StringComparison.Ordinal));
         Assert.Equal(JsonValueKind.Null, data.Items("flows")[0].GetProperty("stays").ValueKind);
+        Assert.Equal(JsonValueKind.Null, data.Items("flows")[0].GetProperty("edges_in_all").ValueKind);
         Assert.InRange(reported.Page().Length, 0, 20_000_000);
     }
 

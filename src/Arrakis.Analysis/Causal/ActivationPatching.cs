@@ -22,12 +22,12 @@ public sealed record PatchingOptions
 }
 
 /// <summary>What patching one place does.</summary>
-/// <param name="Layer">The layer; 0 where the hook point has none.</param>
+/// <param name="Layer">The layer; null where the hook point has none.</param>
 /// <param name="Head">The head, or kv head; null for all together.</param>
 /// <param name="Position">The position; null for all together.</param>
 /// <param name="Value">The metric of the corrupted run with this place from the clean one.</param>
 /// <param name="Recovered">How much of the way from the corrupted to the clean run's metric that is: 0 for none, 1 for all; null where both have the same.</param>
-public readonly record struct PatchedSite(int Layer, int? Head, int? Position, double Value, double? Recovered);
+public readonly record struct PatchedSite(int? Layer, int? Head, int? Position, double Value, double? Recovered);
 
 /// <summary>
 /// Activation patching (causal tracing; Meng et al. 2022, Heimersheim and Nanda 2024): a corrupted run, in which one place after the other is given what stood there
@@ -92,12 +92,12 @@ public sealed class ActivationPatching
             throw new ArrakisException($"the clean input has {clean.Length} tokens and the corrupted one {corrupted.Length}: use inputs of equal length, position by position");
     }
 
-    private static IEnumerable<(int Layer, int? Head, int? Position)> Places(PatchingOptions options, LlamaConfig c, int first, int last, int tokens)
+    private static IEnumerable<(int? Layer, int? Head, int? Position)> Places(PatchingOptions options, LlamaConfig c, int first, int last, int tokens)
     {
         int heads = options.Point.Heads(c);
         int?[] alone = options.ByHead && heads > 0 ? [.. Enumerable.Range(0, heads).Select(h => (int?)h)] : [null];
         int?[] positions = options.ByPosition ? [.. Enumerable.Range(0, tokens).Select(t => (int?)t)] : [null];
-        int[] layers = options.Point.IsPerLayer() ? [.. Enumerable.Range(first, last - first + 1)] : [0];
+        int?[] layers = options.Point.IsPerLayer() ? [.. Enumerable.Range(first, last - first + 1).Select(l => (int?)l)] : [null];
         return from l in layers from h in alone from t in positions select (l, h, t);
     }
 }

@@ -1,5 +1,4 @@
 using System.Globalization;
-using System.Numerics.Tensors;
 using Arrakis.Analysis.Numerics;
 using Arrakis.Native;
 
@@ -111,11 +110,7 @@ public sealed class CausalMetric
         for (int t = 0; t + 1 < ids.Length; t++)
         {
             ReadOnlySpan<float> row = logits.Slice(t * vocabulary, vocabulary);
-            float largest = TensorPrimitives.Max(row);
-            double all = 0;
-            foreach (float logit in row)
-                all += Math.Exp(logit - largest);
-            sum += Math.Log(all) + largest - row[ids[t + 1]];
+            sum += LogitRow.Whole(row).Nats(row[ids[t + 1]]);
         }
 
         return sum / (ids.Length - 1);

@@ -68,21 +68,24 @@ public sealed class HeadAblation
     /// <param name="options">How; null for zero.</param>
     /// <param name="cancellation">Stops it.</param>
     /// <exception cref="ArrakisException">The input or the metric do not fit the model, or a reference does not fit the input.</exception>
-    public static HeadAblation Measure(LlamaModel model, ReadOnlySpan<int> ids, CausalMetric metric, AblationOptions? options = null, CancellationToken cancellation = default) =>
-        Run(model, ids, metric, options ?? new AblationOptions(), cancellation, out _);
-
-    /// <summary>The same, and what stood in the heads' place, on the mean over samples: z of every layer, for all positions or for each; null for zero.</summary>
-    internal static HeadAblation Run(
-        LlamaModel model, ReadOnlySpan<int> ids, CausalMetric metric, AblationOptions options, CancellationToken cancellation, out ActivationMeans? instead)
+    public static HeadAblation Measure(LlamaModel model, ReadOnlySpan<int> ids, CausalMetric metric, AblationOptions? options = null, CancellationToken cancellation = default)
     {
+        options ??= new AblationOptions();
         Check(ids, options);
         using var sweep = new CausalSweep(model, ids, metric, null, options.Compute, cancellation);
+        return Run(model, sweep, metric, options, cancellation, out _);
+    }
+
+    /// <summary>The same over a run that there is already, and what stood in the heads' place, on the mean over samples: z of every layer, for all positions or for each; null for zero.</summary>
+    internal static HeadAblation Run(
+        LlamaModel model, CausalSweep sweep, CausalMetric metric, AblationOptions options, CancellationToken cancellation, out ActivationMeans? instead)
+    {
         LlamaConfig c = model.Config;
         double[] values;
         (values, instead) = options.Kind switch
         {
             AblationKind.Zero => (sweep.Run(Variants(c, (l, h) => Intervention.Zero(HookPoint.Z, l, h)), cancellation), null),
-            AblationKind.Mean => Mean(model, ids, sweep, options, cancellation),
+            AblationKind.Mean => Mean(model, sweep, options, cancellation),
             AblationKind.Resample => Resample(model, sweep, options, cancellation),
             _ => throw new ArgumentOutOfRangeException(nameof(options), options.Kind, null),
         };
@@ -92,7 +95,7 @@ public sealed class HeadAblation
     internal static InterventionPlan[] Variants(LlamaConfig c, Func<int, int, Intervention> of) =>
         [.. from l in Enumerable.Range(0, c.NumHiddenLayers) from h in Enumerable.Range(0, c.NumAttentionHeads) select InterventionPlan.Of(of(l, h))];
 
-    private static void Check(ReadOnlySpan<int> ids, AblationOptions options)
+    internal static void Check(ReadOnlySpan<int> ids, AblationOptions options)
     {
         if (options.Kind != AblationKind.Resample)
             return;
@@ -105,21 +108,19 @@ public sealed class HeadAblation
         }
     }
 
-    private static (double[] Values, ActivationMeans? Instead) Mean(LlamaModel model, ReadOnlySpan<int> ids, CausalSweep sweep, AblationOptions options, CancellationToken cancellation)
+    private static (double[] Values, ActivationMeans? Instead) Mean(LlamaModel model, CausalSweep sweep, AblationOptions options, CancellationToken cancellation)
     {
         var means = new ActivationMeans(perPosition: false, HookPoint.Z);
         using LlamaSession session = model.CreateSession(RecordingPlan.Of(HookPoint.Z), CausalSweep.SessionOptions(options.Compute));
         if (options.References.Count == 0)
-            Add(ids);
+            means.Add(sweep.Cache);
         foreach (int[] reference in options.References)
-            Add(reference);
-        return (sweep.Run(Variants(model.Config, (l, h) => Intervention.Mean(HookPoint.Z, means, l, h)), cancellation), means);
-
-        void Add(ReadOnlySpan<int> input)
         {
-            session.Forward(input, cancellation);
+            session.Forward(reference, cancellation);
             means.Add(session.Cache);
         }
+
+        return (sweep.Run(Variants(model.Config, (l, h) => Intervention.Mean(HookPoint.Z, means, l, h)), cancellation), means);
     }
 
     private static (double[] Values, ActivationMeans? Instead) Resample(LlamaModel model, CausalSweep sweep, AblationOptions options, CancellationToken cancellation)

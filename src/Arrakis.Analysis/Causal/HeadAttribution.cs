@@ -59,10 +59,10 @@ public sealed class HeadAttribution
         options ??= new AblationOptions();
         if (!metric.IsLinear)
             throw new ArrakisException($"{metric.Name} is not linear in the logits, which the frozen network is attributed to: use a logit, or the difference of two");
-        HeadAblation ablation = HeadAblation.Run(model, ids, metric, options, cancellation, out ActivationMeans? instead);
-        using LlamaSession session = model.CreateSession(RecordingPlan.Flow, CausalSweep.SessionOptions(options.Compute));
-        session.Forward(ids, cancellation);
-        (double[][] direct, double[][] frozen) = Attribute(model, session.Cache, metric, instead, options.Compute, cancellation);
+        HeadAblation.Check(ids, options);
+        using var sweep = new CausalSweep(model, ids, metric, RecordingPlan.Flow, null, options.Compute, cancellation);
+        HeadAblation ablation = HeadAblation.Run(model, sweep, metric, options, cancellation, out ActivationMeans? instead);
+        (double[][] direct, double[][] frozen) = Attribute(model, sweep.Cache, metric, instead, options.Compute, cancellation);
         AttributedHead[] heads = [.. from l in Enumerable.Range(0, ablation.Layers)
                                      from h in Enumerable.Range(0, model.Config.NumAttentionHeads)
                                      select new AttributedHead(l, h, direct[l][h], frozen[l][h], -ablation.Effect(l, h))];
@@ -83,8 +83,8 @@ public sealed class HeadAttribution
         using Compute compute = Compute.Rent(model, options, cache.Tokens, Residuals.Depth(c), FrozenNetwork.Floats(c, n) + (long)n * 2 * (d + q) + d);
         var network = new FrozenNetwork(compute, cache, throughMlp: true, n);
         float* post = compute.TakeZeroed((long)n * d), mid = compute.Take((long)n * d), covectors = compute.Take((long)n * q), change = compute.Take((long)n * q);
-        float* final = compute.TakeZeroed(d);
-        Covector(compute, cache, metric, position, new Span<float>(final, d), Compute.Row(mid, 0, d));
+        float* final = compute.Take(d);
+        Covector(compute, cache, metric, position, final, mid);
         new Span<float>(final, d).CopyTo(Compute.Row(post, position, d));
         double[][] direct = new double[c.NumHiddenLayers][], frozen = new double[c.NumHiddenLayers][];
         for (int layer = c.NumHiddenLayers - 1; layer >= 0; layer--)
@@ -120,17 +120,14 @@ public sealed class HeadAttribution
     }
 
     /// <summary>g = γ_final ∘ (W_U[:, v] − W_U[:, w]) / r_final.</summary>
-    private static unsafe void Covector(Compute compute, ActivationCache cache, CausalMetric metric, int position, Span<float> g, Span<float> scratch)
+    private static unsafe void Covector(Compute compute, ActivationCache cache, CausalMetric metric, int position, float* g, float* other)
     {
-        for (int i = 0; i < metric.Tokens.Length; i++)
-        {
-            fixed (float* row = scratch)
-                compute.Widen(compute.Model.Weights.Unembedding, metric.Tokens[i], 1, row);
-            TensorPrimitives.MultiplyAdd(scratch, i == 0 ? 1 : -1, g, g);
-        }
-
-        TensorPrimitives.Multiply(g, compute.Model.Weights.FinalNorm, g);
-        TensorPrimitives.Divide(g, cache.Flat(HookPoint.LnFinalScale)[position], g);
+        FlowCovector.OfLogit(compute, cache, position, metric.Tokens[0], g);
+        if (metric.Tokens.Length < 2)
+            return;
+        int d = compute.Config.HiddenSize;
+        FlowCovector.OfLogit(compute, cache, position, metric.Tokens[1], other);
+        TensorPrimitives.Subtract(Compute.Row(g, 0, d), Compute.Row(other, 0, d), Compute.Row(g, 0, d));
     }
 
     private static double[] OfHeads(LlamaConfig c, ReadOnlySpan<float> z, ReadOnlySpan<float> covectors)

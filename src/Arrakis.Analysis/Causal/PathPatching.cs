@@ -113,7 +113,7 @@ public sealed class PathPatching
 
         SessionOptions session = CausalSweep.SessionOptions(options.Compute);
         using LlamaSession source = model.CreateSession(RecordingPlan.Of(HookPoint.Z), session);
-        using LlamaSession run = model.CreateSession(RecordingPlan.Flow.Union(RecordingPlan.Of(HookPoint.MlpOut)), session);
+        using LlamaSession run = model.CreateSession((options.Frozen ? RecordingPlan.Flow : RecordingPlan.None).Union(RecordingPlan.Of(HookPoint.Z, HookPoint.MlpOut)), session);
         source.Forward(other, cancellation);
         run.Forward(ids, cancellation);
         InterventionPlan background = options.Frozen ? InterventionPlan.Freeze(run.Cache) : InterventionPlan.None;

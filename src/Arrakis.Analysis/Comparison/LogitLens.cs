@@ -71,7 +71,7 @@ public sealed class LogitLens
         compute.Project(x, rows, model.Weights.Unembedding, logits);
 
         Requirements.Finite(new ReadOnlySpan<float>(logits, checked(rows * v)), "a logit");
-        int chosen = token ?? Best(Compute.Row(logits, rows - 1, v), 1)[0];
+        int chosen = token ?? LogitRow.Best(Compute.Row(logits, rows - 1, v), 1)[0];
         var lens = new LogitLensRow[rows];
         for (int b = 0; b < rows; b++)
             lens[b] = RowOf(b, Compute.Row(logits, b, v), top, chosen);
@@ -100,44 +100,15 @@ public sealed class LogitLens
 
     private static LogitLensRow RowOf(int layer, ReadOnlySpan<float> logits, int top, int chosen)
     {
-        float most = logits[0];
-        foreach (float logit in logits)
-            most = Math.Max(most, logit);
-        double sum = 0;
-        int rank = 0;
-        for (int id = 0; id < logits.Length; id++)
-        {
-            sum += Math.Exp((double)logits[id] - most);
-            rank += logits[id] > logits[chosen] || (logits[id] == logits[chosen] && id < chosen) ? 1 : 0;
-        }
-
-        int[] best = Best(logits, top);
+        LogitRow.Softmax whole = LogitRow.Whole(logits);
+        int[] best = LogitRow.Best(logits, top);
         var candidates = new LogitCandidate[best.Length];
         for (int i = 0; i < best.Length; i++)
-            candidates[i] = Candidate(best[i], logits[best[i]], most, sum);
-        return new LogitLensRow(layer, candidates, Candidate(chosen, logits[chosen], most, sum), rank);
+            candidates[i] = Candidate(best[i], logits[best[i]], whole);
+        return new LogitLensRow(layer, candidates, Candidate(chosen, logits[chosen], whole), LogitRow.Rank(logits, chosen));
     }
 
-    private static LogitCandidate Candidate(int id, double logit, double most, double sum) => new(id, logit, Math.Exp(logit - most) / sum);
-
-    /// <summary>The ids of the largest, largest first, ties by the lower id.</summary>
-    private static int[] Best(ReadOnlySpan<float> logits, int count)
-    {
-        // The weakest of those kept is at the head of the queue: least logit, then highest id.
-        var kept = new PriorityQueue<int, (float Logit, int Before)>();
-        for (int id = 0; id < logits.Length; id++)
-        {
-            if (kept.Count < count)
-                kept.Enqueue(id, (logits[id], -id));
-            else
-                kept.EnqueueDequeue(id, (logits[id], -id));
-        }
-
-        int[] best = new int[kept.Count];
-        for (int i = best.Length - 1; i >= 0; i--)
-            best[i] = kept.Dequeue();
-        return best;
-    }
+    private static LogitCandidate Candidate(int id, float logit, LogitRow.Softmax whole) => new(id, logit, whole.Of(logit));
 
     private static double Difference(ReadOnlySpan<float> expected, ReadOnlySpan<float> actual)
     {

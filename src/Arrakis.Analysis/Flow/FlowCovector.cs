@@ -26,9 +26,8 @@ internal static unsafe class FlowCovector
         if (options.Target.Score is not { } score)
             return;
         if (end == c.NumHiddenLayers)
-            throw new ArrakisException($"no head reads behind the last layer: a score is reached by at most {c.NumHiddenLayers - 1 - options.From} layers from layer {options.From}");
-        if ((uint)score.Head >= (uint)c.NumAttentionHeads)
-            throw new ArrakisException($"head {score.Head} is not in the model: use 0 to {c.NumAttentionHeads - 1}");
+            throw new ArrakisException($"no head reads behind the last layer: for a score let the flow end before layer {c.NumHiddenLayers - 1} or a lower one");
+        Requirements.Head(c, end, score.Head);
         Requirements.Position(cache, score.Other, score.IsKey ? "query" : "key");
         if (score.IsKey ? score.Other < dst : score.Other > dst)
             throw new ArrakisException($"{(score.IsKey ? $"query {score.Other} comes before its key" : $"key {score.Other} comes after its query")} at {dst}: a token is only read by those after it");
@@ -43,9 +42,9 @@ internal static unsafe class FlowCovector
             Requirements.Recorded(cache, specification, options.From + options.Layers, HookPoint.Ln1Scale, score.IsKey ? HookPoint.Q : HookPoint.K);
     }
 
-    /// <summary>Whether what stands at the destination is asked for. A logit's covector needs no stream, but as the sum of all sources.</summary>
+    /// <summary>Whether what stands at the destination is asked for: for a share of it, and as the sum of all sources, where that is not the recorded logit.</summary>
     public static bool NeedsStream(ActivationCache cache, FlowOptions options) =>
-        options.Target.TokenId is null || (options.AllSources && !cache.Contains(HookPoint.Logits));
+        options.Target == FlowTarget.Residual || (options.AllSources && (options.Target.TokenId is null || !cache.Contains(HookPoint.Logits)));
 
     /// <summary>Writes the covector, and returns what all sources add up to, where they are asked for.</summary>
     public static double Of(Compute compute, ActivationCache cache, int dst, FlowOptions options, Span<float> standing, float* covector)
@@ -61,10 +60,7 @@ internal static unsafe class FlowCovector
 
         if (options.Target.TokenId is { } token)
         {
-            LlamaWeights w = compute.Model.Weights;
-            compute.Widen(w.Unembedding, token, 1, covector);
-            TensorPrimitives.Multiply(g, w.FinalNorm, g);
-            TensorPrimitives.Divide(g, cache.Flat(HookPoint.LnFinalScale)[dst], g);
+            OfLogit(compute, cache, dst, token, covector);
             if (needsStream)
                 return TensorPrimitives.Dot<float>(g, standing);
             return options.AllSources ? cache.Flat(HookPoint.Logits)[dst * c.VocabSize + token] : 0;
@@ -73,7 +69,7 @@ internal static unsafe class FlowCovector
         if (options.Target.Score is { } score)
         {
             OfScore(compute, cache, dst, options.From + options.Layers, score, covector);
-            return TensorPrimitives.Dot<float>(g, standing);
+            return needsStream ? TensorPrimitives.Dot<float>(g, standing) : 0;
         }
 
         double square = Shares.Dot(standing, standing);
@@ -83,6 +79,15 @@ internal static unsafe class FlowCovector
         for (int i = 0; i < g.Length; i++)
             g[i] = (float)(standing[i] / square);
         return 1;
+    }
+
+    /// <summary>(γ_final ∘ W_U[:, v]) / r_final: a logit's covector.</summary>
+    public static void OfLogit(Compute compute, ActivationCache cache, int position, int token, float* covector)
+    {
+        Span<float> g = Compute.Row(covector, 0, compute.Config.HiddenSize);
+        compute.Widen(compute.Model.Weights.Unembedding, token, 1, covector);
+        TensorPrimitives.Multiply(g, compute.Model.Weights.FinalNorm, g);
+        TensorPrimitives.Divide(g, cache.Flat(HookPoint.LnFinalScale)[position], g);
     }
 
     // The score is (R_t q)·(R_s k) = (R_(t−s) q)·k = q·(R_(s−t) k): the other side, turned by how far it is from this one, back through this side's projection.

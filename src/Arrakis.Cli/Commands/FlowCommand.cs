@@ -68,14 +68,15 @@ internal sealed class FlowCommand : Command
         bool heads = options.Mlp == MlpTreatment.Source && !options.AllSources && (isToken || last < config.NumHiddenLayers - 1);
         RecordingPlan plan = (heads ? RecordingPlan.Heads : RecordingPlan.Flow).ForLayers(options.From, last);
         if (last + 1 < config.NumHiddenLayers)
-            plan = plan.Union(Behind(options.Target).ForLayers(last + 1, last + 1));
+            plan = plan.Union(Behind(options).ForLayers(last + 1, last + 1));
         // So that the sources are held against the logit that the model gave, not against one computed from the same stream.
         return isToken && options.AllSources ? plan.Union(RecordingPlan.Of(HookPoint.Logits)) : plan;
     }
 
-    private static RecordingPlan Behind(FlowTarget target) => target.Score is null
+    // Of the layer behind the flow: what stands there, or a score's other side and scale.
+    private static RecordingPlan Behind(FlowOptions options) => options.Target.Score is not { } score
         ? RecordingPlan.Of(HookPoint.ResidPre)
-        : RecordingPlan.Of(HookPoint.ResidPre, HookPoint.Ln1Scale, HookPoint.Q, HookPoint.K);
+        : RecordingPlan.Of([HookPoint.Ln1Scale, score.IsKey ? HookPoint.Q : HookPoint.K, .. options.AllSources ? new[] { HookPoint.ResidPre } : []]);
 
     private FlowOptions Trace(ParseResult call, LlamaConfig config)
     {
@@ -91,6 +92,13 @@ internal sealed class FlowCommand : Command
             Requirements.Token(config, token);
             if (layers != left)
                 throw new ArrakisException($"--layers is {layers}: a token's logit is only reached from the last layer; use --layers {left}, or leave it out");
+        }
+
+        if (target.Score is { } score)
+        {
+            if (layers == left)
+                throw new ArrakisException($"--layers is {layers}: no head reads behind the last layer; for a score let the flow end before layer {config.NumHiddenLayers - 1} or a lower one");
+            Requirements.Head(config, from + layers, score.Head);
         }
 
         return new FlowOptions

@@ -25,7 +25,7 @@ internal static class PatchView
         Add(document, patched.Metric, ids, source, tokens);
         return Json.Pieces(document, "sites", Strongest(patched).Take(top).Select(site => new JsonObject
         {
-            ["layer"] = patched.Point.IsPerLayer() ? site.Layer : null,
+            ["layer"] = site.Layer,
             ["head"] = site.Head,
             ["position"] = site.Position,
             ["value"] = Json.Number(site.Value),
@@ -42,7 +42,7 @@ internal static class PatchView
         foreach (PatchedSite site in Strongest(patched).Take(top))
         {
             table.Row(
-                false, patched.Point.IsPerLayer() ? Invariant($"{site.Layer}") : "-", Place(site.Head), Place(site.Position),
+                false, site.Layer is { } layer ? Invariant($"{layer}") : "-", Place(site.Head), Place(site.Position),
                 site.Position is { } at ? tokens.Cell(ids[at]) : "", site.Position is { } there && source[there] != ids[there] ? tokens.Cell(source[there]) : "", Share(site.Value),
                 site.Recovered is { } recovered ? Percent(recovered) : "-");
         }
