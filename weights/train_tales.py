@@ -221,7 +221,8 @@ def repeats(c, random, count, length):
 
 
 def train(args):
-    """Every step sees random repeats in short rows, and gifts alone, then whole tales: the repeats keep what looks back alive while the rest is learned."""
+    """Every step sees random repeats in short rows, and beside them the first stage's rows, gifts and repeats, then whole tales: the repeats keep what looks back alive while the
+    rest is learned."""
     vocabulary = json.load(open(os.path.join(args.data, "tokenizer.json")))["model"]["vocab"]
     c = {**CONFIG, **json.loads(args.config), "vocab_size": len(vocabulary)}
     held_out = pad_documents(np.fromfile(os.path.join(args.data, "heldout.bin"), "<u2"), c["max_position_embeddings"] + 1)
@@ -271,7 +272,7 @@ if __name__ == "__main__":
     parser.add_argument("--seed", type=int, default=1), parser.add_argument("--tokens", type=int, default=2304, help="of one step")
     parser.add_argument("--rate", type=float, default=0.02), parser.add_argument("--adam-rate", type=float, default=3e-3), parser.add_argument("--stress", type=float, default=8.0)
     parser.add_argument("--warmup", type=int, default=50), parser.add_argument("--every", type=int, default=100), parser.add_argument("--steps", type=int, default=9000)
-    parser.add_argument("--gift-steps", type=int, default=450, help="steps with gifts alone"), parser.add_argument("--repeats", type=float, default=0.4, help="share of a step's tokens and loss; falls to half of it")
+    parser.add_argument("--gift-steps", type=int, default=450, help="steps with the first stage's rows"), parser.add_argument("--repeats", type=float, default=0.4, help="share of a step's tokens and loss; falls to half of it")
     parser.add_argument("--config", default="{}", help="JSON that overrides the model's shape"), parser.add_argument("--threads", type=int, default=1)
     arguments = parser.parse_args()
     torch.set_num_threads(arguments.threads)

@@ -10,7 +10,7 @@ internal static class Program
     private const string Usage = """
         induction      --out FOLDER [--kv-heads 4]               the hand-built model; its four heads share as many kv heads
         tales-data     --out FOLDER [--seed 1]                   the training tokens, held-out tales, prompts and tokenizer.json of the tales model
-        tales-verify   --data FOLDER [--seed 1] [--rows 64000]   whether a folder holds what the seed gives, and that is in order
+        tales-verify   --data FOLDER [--seed 1]                  whether a folder holds what the seed gives, and that is in order
         tales-evaluate --model FOLDER --data FOLDER [--seed 1] [--torch LOGITS] [--report FILE] [--draws 20]   what the model card says
         """;
 

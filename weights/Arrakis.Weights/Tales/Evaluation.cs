@@ -11,7 +11,6 @@ internal sealed class Evaluation : IDisposable
 {
     private const ulong GiftStream = 3, RepeatStream = 4, NamingGifts = 5, NamingRepeats = 6, Draws = 7;
 
-    private readonly string _folder;
     private readonly ulong _seed;
     private readonly LlamaModel _model;
     private readonly Vocabulary _vocabulary = new();
@@ -20,7 +19,7 @@ internal sealed class Evaluation : IDisposable
 
     public Evaluation(string folder, ulong seed)
     {
-        (_folder, _seed) = (folder, seed);
+        _seed = seed;
         _model = LlamaModel.Load(folder);
         _pairs = new Pairs(seed);
     }
@@ -53,9 +52,9 @@ internal sealed class Evaluation : IDisposable
         Detect();
         var naming = new Naming(_model, Tell);
         List<(int Layer, int Head)> named = naming.GiftHeads(GiftPrompt.Write(100, _seed, NamingGifts, _pairs, _vocabulary));
-        Ablate("gift", named, draws, model => Scores.Gifts(model, gifts).First);
+        Ablate("gift", named, draws, plan => Scores.Gifts(_model, gifts, plan).First);
         named = naming.InductionHeads([.. Repeated.Write(10, _seed, NamingRepeats, c).Where(row => row.Period <= 40)]);
-        Ablate("induction", named, draws, model => Scores.Induction(model, repeats));
+        Ablate("induction", named, draws, plan => Scores.Induction(_model, repeats, plan));
         if (report is not null)
             File.WriteAllText(report, _report.ToJsonString(new() { WriteIndented = true }) + "\n");
     }
@@ -138,9 +137,9 @@ internal sealed class Evaluation : IDisposable
     }
 
     /// <summary>The fall of a score without the named heads, against that without as many others, drawn at random again and again.</summary>
-    private void Ablate(string what, List<(int Layer, int Head)> named, int draws, Func<LlamaModel, double> score)
+    private void Ablate(string what, List<(int Layer, int Head)> named, int draws, Func<InterventionPlan, double> score)
     {
-        Ablation.Drops drops = Ablation.Compare(_folder, _model, named, draws, new SeededRandom(_seed, Draws), score);
+        Ablation.Drops drops = Ablation.Compare(_model.Config, named, draws, new SeededRandom(_seed, Draws), score);
         Say($"{what}: drop without the {named.Count} named heads", drops.Named);
         Say($"{what}: mean drop without {named.Count} others, {draws} draws", drops.Others.Average());
         Say($"{what}: largest such drop", drops.Others.Max());

@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using Arrakis.Analysis.Numerics;
 using Arrakis.Native;
 
 namespace Arrakis.Weights.Tales;
@@ -55,11 +56,7 @@ internal static class Scores
         for (int t = 0; t + 1 < ids.Length; t++)
         {
             ReadOnlySpan<float> row = logits.Slice(t * vocabulary, vocabulary);
-            float largest = TensorPrimitives.Max(row);
-            double sum = 0;
-            foreach (float logit in row)
-                sum += Math.Exp(logit - largest);
-            nats += Math.Log(sum) + largest - row[ids[t + 1]];
+            nats += LogitRow.Whole(row).Nats(row[ids[t + 1]]);
         }
 
         return (nats, ids.Length - 1);
@@ -88,9 +85,9 @@ internal static class Scores
     }
 
     /// <summary>Shares of prompts in which the receiver beats the giver, and in which the receiver is the first of all words.</summary>
-    public static (double OverOther, double First) Gifts(LlamaModel model, IReadOnlyCollection<GiftPrompt> prompts)
+    public static (double OverOther, double First) Gifts(LlamaModel model, IReadOnlyCollection<GiftPrompt> prompts, InterventionPlan? plan = null)
     {
-        using LlamaSession session = model.CreateSession(RecordingPlan.None, OneThread);
+        using LlamaSession session = model.CreateSession(RecordingPlan.None, Changed(plan));
         int over = 0, first = 0;
         foreach (GiftPrompt prompt in prompts)
         {
@@ -103,9 +100,9 @@ internal static class Scores
     }
 
     /// <summary>The share of words from the second period on that are the first guess. The second period's first word, which nothing foretells, is not asked for.</summary>
-    public static double Induction(LlamaModel model, IReadOnlyCollection<Repeated> rows)
+    public static double Induction(LlamaModel model, IReadOnlyCollection<Repeated> rows, InterventionPlan? plan = null)
     {
-        using LlamaSession session = model.CreateSession(RecordingPlan.Of(HookPoint.Logits), OneThread);
+        using LlamaSession session = model.CreateSession(RecordingPlan.Of(HookPoint.Logits), Changed(plan));
         int vocabulary = model.Config.VocabSize;
         int right = 0, asked = 0;
         foreach (Repeated row in rows)
@@ -121,4 +118,6 @@ internal static class Scores
 
         return right / (double)asked;
     }
+
+    private static SessionOptions Changed(InterventionPlan? plan) => OneThread with { Interventions = plan ?? InterventionPlan.None };
 }
