@@ -20,6 +20,11 @@ public sealed class Delivery : IDisposable
     public static string Version { get; } =
         typeof(Delivery).Assembly.GetCustomAttributes<AssemblyMetadataAttribute>().Single(attribute => attribute.Key == "Version").Value!;
 
+    /// <summary>
+    /// A cache of packages of this run: what another run left behind under the same version must not be taken for this one's.
+    /// </summary>
+    public string PackageCache => _folder.File(".packages");
+
     /// <summary>A folder of one's own.</summary>
     public string NewFolder() => Directory.CreateDirectory(_folder.File(Guid.NewGuid().ToString("N"))).FullName;
 
@@ -30,7 +35,7 @@ public sealed class Delivery : IDisposable
         foreach (string project in Directory.GetFiles(Path.Combine(Repository, "src"), "*.csproj", SearchOption.AllDirectories))
         {
             if (File.ReadAllText(project).Contains("<IsPackable>true", StringComparison.Ordinal))
-                (await Ran.Dotnet(["pack", project, "-c", "Release", "-o", packages, "-p:ContinuousIntegrationBuild=true", .. Isolated], Repository)).Succeeded();
+                (await Ran.Dotnet(["pack", project, "-c", "Release", "-o", packages, .. Isolated], Repository)).Succeeded();
         }
 
         return packages;
@@ -51,8 +56,8 @@ public sealed class Delivery : IDisposable
         _building.Dispose();
     }
 
-    // Warnings are errors in these builds too: that is what "clean" means of the trim and AOT analyzers.
-    private string[] Isolated => ["--artifacts-path", _folder.File("artifacts"), "-warnaserror", "-nologo", "-v", "quiet"];
+    // Warnings are errors in these builds too: that is what "clean" means of the trim and AOT analyzers. All as for a release, so that none compiles anew what another has.
+    private string[] Isolated => ["--artifacts-path", _folder.File("artifacts"), "-p:ContinuousIntegrationBuild=true", "-warnaserror", "-nologo", "-v", "quiet"];
 
     private Task<string> Once(string what, Func<Task<string>> build) => _built.GetOrAdd(what, async _ =>
     {

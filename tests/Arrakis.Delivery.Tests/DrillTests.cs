@@ -1,28 +1,32 @@
 using System.Text.RegularExpressions;
+using Arrakis.Native.Tests.Support;
 
 namespace Arrakis.Delivery.Tests;
 
-/// <summary>Faults that belong in a process of their own.</summary>
-[Collection(nameof(Delivery))]
-public sealed class DrillTests(Delivery delivery)
+/// <summary>Faults that belong in a process of their own. Nothing is built for them, so they run beside what is.</summary>
+public sealed class DrillTests : IDisposable
 {
     private const int BusError = 7;
     private const int Abort = 6;
     private const int SignalBase = 128;
 
+    private readonly TemporaryFolder _folder = new();
+
     private static readonly string s_drills = Path.Combine(AppContext.BaseDirectory, "Arrakis.Drills.dll");
+
+    public void Dispose() => _folder.Dispose();
 
     [Fact]
     public async Task Weights_that_were_copied_outlive_their_file()
     {
-        Ran ran = (await Ran.Dotnet([s_drills, "cut", "copied", delivery.NewFolder()])).Succeeded();
+        Ran ran = (await Ran.Dotnet([s_drills, "cut", "copied", _folder.Path])).Succeeded();
         Assert.Equal(["cut", "the same"], ran.Lines);
     }
 
     [Fact]
     public async Task Mapped_weights_cut_short_in_the_midst_of_a_pass_end_the_process_as_is_documented()
     {
-        Ran ran = await Ran.Dotnet([s_drills, "cut", "mapped", delivery.NewFolder()]);
+        Ran ran = await Ran.Dotnet([s_drills, "cut", "mapped", _folder.Path]);
         Assert.Equal(["cut"], ran.Lines);
         Assert.Contains(ran.ExitCode, new[] { SignalBase + BusError, SignalBase + Abort });
     }
@@ -37,7 +41,7 @@ public sealed class DrillTests(Delivery delivery)
     [Fact]
     public async Task A_full_disk_leaves_what_stood_there()
     {
-        string folder = delivery.NewFolder();
+        string folder = _folder.Path;
         // 16 blocks of 512 or 1,024 bytes: the first recording fits, the second does not. The signal that comes with the limit is not a full disk's, and is left out.
         const string Script = "trap '' XFSZ; ulimit -f 16; exec dotnet \"$@\"";
         Ran ran = await Ran.Process("bash", ["-c", Script, "bash", s_drills, "full-disk", folder], null, ("DOTNET_EnableWriteXorExecute", "0"));
@@ -48,7 +52,7 @@ public sealed class DrillTests(Delivery delivery)
     [Fact]
     public async Task Fuzzing_in_its_short_form_finds_nothing()
     {
-        string found = delivery.NewFolder();
+        string found = _folder.Path;
         Ran ran = await Ran.Dotnet([s_drills, "fuzz", "--seconds", "5", "--found", found]);
         Assert.True(ran.ExitCode == 0, ran.Output + ran.Errors);
         Assert.Empty(Directory.GetFiles(found));

@@ -107,7 +107,7 @@ public sealed partial class PackageTests(Delivery delivery)
     public async Task The_tool_installs_and_tells_its_story_in_any_folder()
     {
         string folder = delivery.NewFolder(), packages = await delivery.Packages();
-        (await Ran.Dotnet(["tool", "install", "arrakis", "--version", Delivery.Version, "--tool-path", "tools", "--add-source", packages], folder, Cache(folder))).Succeeded();
+        (await Ran.Dotnet(["tool", "install", "arrakis", "--version", Delivery.Version, "--tool-path", "tools", "--add-source", packages], folder, ("NUGET_PACKAGES", delivery.PackageCache))).Succeeded();
         string tool = Path.Combine(folder, "tools", "arrakis"), elsewhere = delivery.NewFolder();
         Ran story = (await Ran.Process(tool, [], elsewhere)).Succeeded();
         Assert.Contains("writ", story.Output, StringComparison.Ordinal);
@@ -124,7 +124,7 @@ public sealed partial class PackageTests(Delivery delivery)
         (await Ran.Dotnet(["new", "console", "--no-restore"], folder)).Succeeded();
         await File.WriteAllTextAsync(Path.Combine(folder, "nuget.config"), $"""
             <configuration>
-              <config><add key="globalPackagesFolder" value="{Path.Combine(folder, ".packages")}" /></config>
+              <config><add key="globalPackagesFolder" value="{delivery.PackageCache}" /></config>
               <packageSources><add key="here" value="{packages}" /></packageSources>
             </configuration>
             """);
@@ -132,9 +132,6 @@ public sealed partial class PackageTests(Delivery delivery)
     }
 
     private static async Task Add(string folder, string package) => (await Ran.Dotnet(["add", "package", package, "--version", Delivery.Version], folder)).Succeeded();
-
-    // A cache of packages of its own: what another run left behind under the same version must not be taken for this one's.
-    private static (string Name, string Value) Cache(string folder) => ("NUGET_PACKAGES", Path.Combine(folder, ".packages"));
 
     private async Task<ZipArchive> Open(string file) => await ZipFile.OpenReadAsync(Path.Combine(await delivery.Packages(), file));
 
