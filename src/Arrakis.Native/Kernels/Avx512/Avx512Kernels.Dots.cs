@@ -52,80 +52,78 @@ internal readonly unsafe partial struct Avx512Kernels
         }
     }
 
-    // Four rows at a time: an x that is loaded serves four products, eight sums cover the latency of a multiply-add, and one reduction serves four rows.
+    // One reduction serves four rows. Of plain elements they are read one after the other, as memory likes it (27 GB/s where four side by side had 22); a block's
+    // scale is half the work of a block, and four rows' scales are widened together.
     private const int RowsAtOnce = 4;
 
-    // Of 2, 4, 8 and 16 KB the one that decoded fastest with f16 and q8_0 weights, about level with the next for bf16. A core reads 3 KB while memory answers once, and more than
-    // that must be on its way.
-    private const int AheadBytes = 8192;
+    // Of 4, 8 and 16 KB, into L1, into L2 and past L2, what decoded fastest. A core reads 3 KB while memory answers once, and more than that must be on its way; and
+    // a weight is not read again before the next token.
+    private const int AheadBytes = 4096;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void ElementDots<T>(in WeightMatrix matrix, int first, int rows, float* x, float* y) where T : struct, IElements
+    private static void ElementDots<T>(in WeightMatrix matrix, int first, int rows, float* vector, float* y) where T : struct, IElements
     {
-        int columns = matrix.Columns, rest = columns % Width;
+        int columns = matrix.Columns;
         if (columns < Width)
         {
-            ScalarKernels.Dots(in matrix, first, rows, x, y);
+            ScalarKernels.Dots(in matrix, first, rows, vector, y);
             return;
         }
 
-        // The last, partial vector is loaded so that it ends with the row; what it shares with the one before is taken out of both factors.
-        Vector512<float> kept = Vector512.GreaterThanOrEqual(Vector512<int>.Indices, Vector512.Create(Width - rest)).AsSingle();
-        Vector512<float> lastX = Vector512.Load(x + columns - Width) & kept;
-        nint lastAt = (nint)T.Type.RowBytes(columns) - T.Bytes;
+        var x = new Row<T>(vector, columns);
         for (int r = 0; r < rows; r += RowsAtOnce)
         {
             Rows(in matrix, first, r, rows, out byte* row0, out byte* row1, out byte* row2, out byte* row3);
-            Vector512<float> s0 = Vector512<float>.Zero, s1 = s0, s2 = s0, s3 = s0, t0 = s0, t1 = s0, t2 = s0, t3 = s0;
-            nint at = 0;
-            int k = 0;
-            for (; k + 2 * Width <= columns; k += 2 * Width, at += 2 * T.Bytes)
-            {
-                // Rows of float32 are long enough for the hardware, and fetching them as well takes more than it gives.
-                if (T.Type != ElementType.F32)
-                    FetchAhead(row0, at, 2 * T.Bytes);
-                Vector512<float> x0 = Vector512.Load(x + k), x1 = Vector512.Load(x + k + Width);
-                s0 = Vector512.FusedMultiplyAdd(T.Load(row0 + at), x0, s0);
-                s1 = Vector512.FusedMultiplyAdd(T.Load(row1 + at), x0, s1);
-                s2 = Vector512.FusedMultiplyAdd(T.Load(row2 + at), x0, s2);
-                s3 = Vector512.FusedMultiplyAdd(T.Load(row3 + at), x0, s3);
-                t0 = Vector512.FusedMultiplyAdd(T.Load(row0 + at + T.Bytes), x1, t0);
-                t1 = Vector512.FusedMultiplyAdd(T.Load(row1 + at + T.Bytes), x1, t1);
-                t2 = Vector512.FusedMultiplyAdd(T.Load(row2 + at + T.Bytes), x1, t2);
-                t3 = Vector512.FusedMultiplyAdd(T.Load(row3 + at + T.Bytes), x1, t3);
-            }
-
-            if (k + Width <= columns)
-            {
-                Vector512<float> x0 = Vector512.Load(x + k);
-                s0 = Vector512.FusedMultiplyAdd(T.Load(row0 + at), x0, s0);
-                s1 = Vector512.FusedMultiplyAdd(T.Load(row1 + at), x0, s1);
-                s2 = Vector512.FusedMultiplyAdd(T.Load(row2 + at), x0, s2);
-                s3 = Vector512.FusedMultiplyAdd(T.Load(row3 + at), x0, s3);
-            }
-
-            if (rest > 0)
-            {
-                t0 = Vector512.FusedMultiplyAdd(T.Load(row0 + lastAt) & kept, lastX, t0);
-                t1 = Vector512.FusedMultiplyAdd(T.Load(row1 + lastAt) & kept, lastX, t1);
-                t2 = Vector512.FusedMultiplyAdd(T.Load(row2 + lastAt) & kept, lastX, t2);
-                t3 = Vector512.FusedMultiplyAdd(T.Load(row3 + lastAt) & kept, lastX, t3);
-            }
-
-            Put(Sums(s0 + t0, s1 + t1, s2 + t2, s3 + t3), y + r, rows - r);
+            Put(Sums(x.Times(row0), x.Times(row1), x.Times(row2), x.Times(row3)), y + r, rows - r);
         }
     }
 
-    /// <summary>
-    /// Brings into cache what the loop comes to some groups of rows later. Rows that are read four side by side, and end within a page, are too short a pattern for the
-    /// hardware to run ahead of; a group's rows lie behind each other, so that the same count of bytes is fetched as is read.
-    /// </summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void FetchAhead(byte* group, nint at, int bytes)
+    /// <summary>What every row of a matrix is multiplied with.</summary>
+    private readonly struct Row<T> where T : struct, IElements
     {
-        byte* from = group + AheadBytes + RowsAtOnce * at;
-        for (int line = 0; line < RowsAtOnce * bytes; line += 64)
-            Sse.Prefetch0(from + line);
+        private readonly float* _x;
+        private readonly int _columns;
+        private readonly Vector512<float> _lastX, _kept;
+
+        public Row(float* x, int columns)
+        {
+            _x = x;
+            _columns = columns;
+            // The last, partial vector is loaded so that it ends with the row; what it shares with the one before is taken out of both factors.
+            _kept = Vector512.GreaterThanOrEqual(Vector512<int>.Indices, Vector512.Create(Width - columns % Width)).AsSingle();
+            _lastX = Vector512.Load(x + columns - Width) & _kept;
+        }
+
+        /// <summary>Sixteen sums, which added are the product with a row. Four chains of them cover the latency of a multiply-add.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public Vector512<float> Times(byte* row)
+        {
+            Vector512<float> s0 = Vector512<float>.Zero, s1 = s0, s2 = s0, s3 = s0;
+            float* x = _x, end = _x + _columns - 4 * Width;
+            byte* at = row;
+            for (; x <= end; x += 4 * Width, at += 4 * T.Bytes)
+            {
+                FetchAhead(at, 4 * T.Bytes);
+                s0 = Vector512.FusedMultiplyAdd(T.Load(at), Vector512.Load(x), s0);
+                s1 = Vector512.FusedMultiplyAdd(T.Load(at + T.Bytes), Vector512.Load(x + Width), s1);
+                s2 = Vector512.FusedMultiplyAdd(T.Load(at + 2 * T.Bytes), Vector512.Load(x + 2 * Width), s2);
+                s3 = Vector512.FusedMultiplyAdd(T.Load(at + 3 * T.Bytes), Vector512.Load(x + 3 * Width), s3);
+            }
+
+            for (end += 3 * Width; x <= end; x += Width, at += T.Bytes)
+                s0 = Vector512.FusedMultiplyAdd(T.Load(at), Vector512.Load(x), s0);
+            if (_columns % Width > 0)
+                s1 = Vector512.FusedMultiplyAdd(T.Load(row + (nint)T.Type.RowBytes(_columns) - T.Bytes) & _kept, _lastX, s1);
+            return (s0 + s1) + (s2 + s3);
+        }
+    }
+
+    /// <summary>Brings into cache what the loop comes to some rows later. Four bytes a number or one, a core waits for memory, and the hardware alone runs too short ahead of it.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void FetchAhead(byte* at, int bytes)
+    {
+        for (int line = 0; line < bytes; line += 64)
+            Sse.PrefetchNonTemporal(at + AheadBytes + line);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
@@ -138,7 +136,7 @@ internal readonly unsafe partial struct Avx512Kernels
             nint at = 0;
             for (int k = 0; k < matrix.Columns; k += 2 * Width, at += T.Bytes)
             {
-                FetchAhead(row0, at, T.Bytes);
+                FetchAhead(row0 + RowsAtOnce * at, RowsAtOnce * T.Bytes);
                 Vector512<float> x0 = Vector512.Load(x + k), x1 = Vector512.Load(x + k + Width);
                 Vector128<float> scales = HalfPrecision.ToSingle(
                     Vector128.Create(*(short*)(row0 + at), *(short*)(row1 + at), *(short*)(row2 + at), *(short*)(row3 + at)).ToVector256Unsafe()).GetLower();
