@@ -20,6 +20,9 @@ internal unsafe interface IKernels
     /// <summary>Rows of a tile: outputs of a projection, keys of a score, or queries of a weighted sum.</summary>
     static abstract int TileRows { get; }
 
+    /// <summary>Tokens up to which <see cref="TurnedTile"/> is faster than <see cref="Tile"/>, no more than <see cref="Lanes"/>; 0 for a tier that has none.</summary>
+    static virtual int FewTokens => 0;
+
     /// <summary>
     /// One register tile of a matrix product: c[r, j] (+)= Σ_k a[r · aStride + k · aStep] · panel[k · panelStride + j], summed in the order of k,
     /// for r below <see cref="TileRows"/> and j below <paramref name="vectors"/> · <see cref="Lanes"/>; c is dense.
@@ -35,6 +38,13 @@ internal unsafe interface IKernels
     /// <param name="accumulate">Whether to add to the tile instead of setting it.</param>
     /// <param name="ahead">What to bring into cache meanwhile; a tier may leave it be.</param>
     static abstract void Tile(int vectors, int depth, float* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead = default);
+
+    /// <summary>
+    /// A tile of a few tokens, its outputs along the vectors: c[t · cStride + r] (+)= Σ_k a[r · aStride + k] · x[k · xStride + t], each sum in the order of k as
+    /// <see cref="Tile"/> has it, for r below <see cref="Lanes"/> and t below <paramref name="tokens"/>, at most <see cref="FewTokens"/>.
+    /// </summary>
+    static virtual void TurnedTile(int tokens, int depth, float* a, nint aStride, float* x, nint xStride, float* c, nint cStride, bool accumulate, in Ahead ahead) =>
+        throw new NotSupportedException($"{nameof(FewTokens)} is 0");
 
     /// <summary>destination[j · destinationStride + i] = source[i · sourceStride + j] for i below rows and j below columns.</summary>
     static abstract void Transpose(float* source, nint sourceStride, float* destination, nint destinationStride, int rows, int columns);

@@ -12,12 +12,12 @@ internal static unsafe partial class MatrixProduct<TKernels>
     {
         private readonly Panels _x;
         private readonly Products _products;
-        private readonly int _count, _workers;
+        private readonly int _count;
         private readonly WorkerScratch _scratch;
 
-        public TileJob(in Panels x, ReadOnlySpan<Product> products, in WorkerScratch scratch, int workers)
+        public TileJob(in Panels x, ReadOnlySpan<Product> products, in WorkerScratch scratch)
         {
-            (_x, _count, _scratch, _workers) = (x, products.Length, scratch, workers);
+            (_x, _count, _scratch) = (x, products.Length, scratch);
             products.CopyTo(_products);
         }
 
@@ -26,8 +26,8 @@ internal static unsafe partial class MatrixProduct<TKernels>
         public static void Run(in TileJob job, int item, int worker)
         {
             ref readonly Product product = ref Find(in job._products, item, RowsPerItem, out int firstRow);
-            // The item that this worker will most likely draw next.
-            int next = item + job._workers;
+            // What this worker does next.
+            int next = item + 1;
             NextRows ahead = next < job.Items ? new(in Find(in job._products, next, RowsPerItem, out int nextRow), nextRow) : default;
             float* scratch = job._scratch.Of(worker), tiles = scratch + WidenedLength;
             Multiply(job._x, product, firstRow, ahead, scratch, tiles);
@@ -36,20 +36,19 @@ internal static unsafe partial class MatrixProduct<TKernels>
     }
 
     private readonly struct GatedJob(
-        Panels x, Product gate, Product up, Panels hidden, float* rows, WorkerScratch scratch, int workers) : IJob<GatedJob>
+        Panels x, Product gate, Product up, Panels hidden, float* rows, WorkerScratch scratch) : IJob<GatedJob>
     {
         private readonly Panels _x = x, _hidden = hidden;
         private readonly Product _gate = gate, _up = up;
         private readonly float* _rows = rows;
         private readonly WorkerScratch _scratch = scratch;
-        private readonly int _workers = workers;
 
         public int Items => (_gate.Outputs + RowsPerItem - 1) / RowsPerItem;
 
         public static void Run(in GatedJob job, int item, int worker)
         {
             ref readonly Panels x = ref job._x;
-            int firstRow = item * RowsPerItem, next = item + job._workers;
+            int firstRow = item * RowsPerItem, next = item + 1;
             float* scratch = job._scratch.Of(worker), gates = scratch + WidenedLength, ups = gates + TilesLength(x.Tokens);
             Multiply(x, job._gate, firstRow, new NextRows(in job._up, firstRow), scratch, gates);
             Multiply(x, job._up, firstRow, next < job.Items ? new(in job._gate, next * RowsPerItem) : default, scratch, ups);
@@ -58,6 +57,16 @@ internal static unsafe partial class MatrixProduct<TKernels>
             if (job._up.Y != null)
                 Write(x, job._up, firstRow, ups, job._up.Y, job._up.YStride, away: true);
             int rows = Math.Min(RowsPerItem, job._gate.Outputs - firstRow);
+            if (Few(x, job._gate))
+            {
+                int across = RoundUp(rows, TKernels.Lanes), width = PanelWidth(x.Tokens, 0);
+                TKernels.SiluMultiply(gates, ups, gates, x.Tokens * across);
+                TKernels.Transpose(gates, across, job._hidden.Data + (nint)firstRow * width, width, x.Tokens, rows);
+                if (job._rows != null)
+                    WriteFew(x.Tokens, rows, gates, job._rows + firstRow, job._hidden.Depth);
+                return;
+            }
+
             for (int start = 0; start < x.Tokens; start += PanelTokens)
             {
                 int width = PanelWidth(x.Tokens, start);
@@ -92,47 +101,55 @@ internal static unsafe partial class MatrixProduct<TKernels>
         }
     }
 
-    private static int WidenedLength => RowsPerItem * (MostDepth + WidenSlack);
-
     private static int Groups(int rows) => (rows + TKernels.TileRows - 1) / TKernels.TileRows;
 
     /// <summary>Where the tiles of a panel begin: [rows rounded up to tiles, tokens of the panel], dense, panel after panel.</summary>
     private static nint TilesAt(int start, int rows) => (nint)start * Groups(rows) * TKernels.TileRows;
 
     /// <summary>The tiles of an item: its outputs for all tokens.</summary>
-    private static void Multiply(in Panels x, in Product product, int firstRow, in NextRows next, float* widened, float* tiles)
+    private static void Multiply(in Panels x, in Product product, int firstRow, in NextRows next, float* scratch, float* tiles)
     {
-        int rows = Math.Min(RowsPerItem, product.Outputs - firstRow), groups = Groups(rows);
-        int block = product.PartDepth > 0 ? product.PartDepth : DepthBlock(x.Depth);
-        int count = (x.Tokens + PanelTokens - 1) / PanelTokens * groups;
+        int rows = Math.Min(RowsPerItem, product.Outputs - firstRow);
+        int block = BlockOf(product, x.Depth);
         float* parts = tiles + TilesLength(x.Tokens);
         for (int k = 0; k < x.Depth; k += block)
         {
-            int depth = Math.Min(block, x.Depth - k), tile = 0;
-            bool apart = product.Parts != null && k > 0;
+            int depth = Math.Min(block, x.Depth - k);
+            bool apart = product.Parts != null && k > 0, accumulate = k > 0 && !apart;
             float* sums = apart ? parts : tiles;
-            float* a = product.Transposed
-                ? Columns(product.W, firstRow, rows, groups * TKernels.TileRows, k, depth, widened, out nint aStride)
-                : Rows(product.W, firstRow, rows, groups * TKernels.TileRows, k, depth, widened, out aStride);
-            for (int start = 0; start < x.Tokens; start += PanelTokens)
-            {
-                int width = PanelWidth(x.Tokens, start);
-                float* panel = x.Data + (nint)start * x.Depth + (nint)k * width;
-                for (int r = 0; r < groups * TKernels.TileRows; r += TKernels.TileRows)
-                {
-                    Ahead ahead = next.Part(tile++, count, k);
-                    TKernels.Tile(
-                        width / TKernels.Lanes, depth, a + r * aStride, aStride, 1, panel, width, sums + TilesAt(start, rows) + r * width,
-                        accumulate: k > 0 && !apart, in ahead);
-                }
-            }
-
+            // Beside a block's sums, the inputs of the next block are fetched; beside the last one's, the first of the next item.
+            int then = k + block < x.Depth ? k + block : 0;
+            NextRows ahead = then > 0 ? new(in product, firstRow) : next;
+            if (Few(x, product))
+                FewTiles(x, product, firstRow, rows, k, depth, ahead, then, scratch, sums, accumulate);
+            else
+                Tiles(x, product, firstRow, rows, k, depth, ahead, then, scratch, sums, accumulate);
             if (product.Parts == null)
                 continue;
             nint partsStride = x.Depth / block * (nint)product.Outputs;
             Write(x, product, firstRow, sums, product.Parts + (nint)(k / block) * product.Outputs, partsStride, away: true);
             if (apart)
-                TKernels.Add(tiles, parts, tiles, groups * TKernels.TileRows * RoundUp(x.Tokens, TKernels.Lanes));
+                TKernels.Add(tiles, parts, tiles, TilesLength(x.Tokens));
+        }
+    }
+
+    private static void Tiles(
+        in Panels x, in Product product, int firstRow, int rows, int k, int depth, in NextRows next, int then, float* scratch, float* sums, bool accumulate)
+    {
+        int groups = Groups(rows), count = (x.Tokens + PanelTokens - 1) / PanelTokens * groups, tile = 0;
+        float* a = product.Transposed
+            ? Columns(product.W, firstRow, rows, groups * TKernels.TileRows, k, depth, scratch, out nint aStride)
+            : Rows(product.W, firstRow, rows, groups * TKernels.TileRows, k, depth, scratch, out aStride);
+        for (int start = 0; start < x.Tokens; start += PanelTokens)
+        {
+            int width = PanelWidth(x.Tokens, start);
+            float* panel = x.Data + (nint)start * x.Depth + (nint)k * width;
+            for (int r = 0; r < groups * TKernels.TileRows; r += TKernels.TileRows)
+            {
+                Ahead ahead = next.Part(tile++, count, then);
+                TKernels.Tile(
+                    width / TKernels.Lanes, depth, a + r * aStride, aStride, 1, panel, width, sums + TilesAt(start, rows) + r * width, accumulate, in ahead);
+            }
         }
     }
 
@@ -140,6 +157,12 @@ internal static unsafe partial class MatrixProduct<TKernels>
     private static void Write(in Panels x, in Product product, int firstRow, float* tiles, float* y, nint yStride, bool away)
     {
         int rows = Math.Min(RowsPerItem, product.Outputs - firstRow);
+        if (Few(x, product))
+        {
+            WriteFew(x.Tokens, rows, tiles, y + firstRow, yStride);
+            return;
+        }
+
         for (int start = 0; start < x.Tokens; start += PanelTokens)
         {
             int width = PanelWidth(x.Tokens, start), tokens = Math.Min(width, x.Tokens - start);

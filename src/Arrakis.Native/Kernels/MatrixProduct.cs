@@ -59,7 +59,11 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
     // Widened rows are this much longer than a depth block: a slice may begin inside a quantised block.
     private const int WidenSlack = 64;
 
-    private static int PanelTokens => TKernels.Lanes * TKernels.TileVectors;
+    /// <summary>Tokens that are packed together: of any tier, whole vectors, which lie in one panel each.</summary>
+    public const int PackedAtOnce = 16;
+
+    /// <summary>Tokens of a panel; the last one may have fewer.</summary>
+    public static int PanelTokens => TKernels.Lanes * TKernels.TileVectors;
 
     private static int RowsPerItem => 32 / TKernels.TileRows * TKernels.TileRows;
 
@@ -67,11 +71,13 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
     public static long PackedLength(int tokens, int depth) => (long)RoundUp(tokens, TKernels.Lanes) * depth;
 
     /// <summary>Floats of scratch that each worker needs for products over at most <paramref name="tokens"/>.</summary>
-    public static long ScratchLength(int tokens) =>
-        (long)RowsPerItem * (MostDepth + WidenSlack) + 2 * TilesLength(tokens);
+    public static long ScratchLength(int tokens) => WidenedLength + 2L * TilesLength(tokens);
+
+    // An item's rows, widened.
+    private static int WidenedLength => RowsPerItem * (MostDepth + WidenSlack);
 
     // An item's outputs for all tokens, as tiles.
-    private static long TilesLength(int tokens) => (long)RowsPerItem * RoundUp(tokens, TKernels.Lanes);
+    private static int TilesLength(int tokens) => RowsPerItem * RoundUp(tokens, TKernels.Lanes);
 
     /// <summary>Packs x [tokens, depth] into panels.</summary>
     public static Panels Pack(WorkerTeam team, float* x, nint xStride, int tokens, int depth, float* packed)
@@ -81,10 +87,26 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
         return panels;
     }
 
+    /// <summary>
+    /// Packs up to <see cref="PackedAtOnce"/> rows, of the tokens from <paramref name="first"/> on (a multiple of it), inputs <paramref name="k"/> and the
+    /// <paramref name="depth"/> that begin there. x is where the first of them is.
+    /// </summary>
+    public static void Pack(in Panels panels, float* x, nint xStride, int first, int k, int depth)
+    {
+        for (int token = first; token < Math.Min(first + PackedAtOnce, panels.Tokens); token += TKernels.Lanes, x += TKernels.Lanes * xStride)
+        {
+            int start = token / PanelTokens * PanelTokens, width = PanelWidth(panels.Tokens, start), tokens = Math.Min(TKernels.Lanes, panels.Tokens - token);
+            float* destination = panels.Data + (nint)start * panels.Depth + (nint)k * width + (token - start);
+            TKernels.Transpose(x, xStride, destination, width, tokens, depth);
+            for (nint i = 0; i < depth && tokens < TKernels.Lanes; i++)
+                new Span<float>(destination + i * width + tokens, TKernels.Lanes - tokens).Clear();
+        }
+    }
+
     /// <summary>The products of packed activations.</summary>
     public static void Multiply(WorkerTeam team, in Panels x, ReadOnlySpan<Product> products, in WorkerScratch scratch)
     {
-        var job = new TileJob(x, products, scratch, team.Size);
+        var job = new TileJob(x, products, scratch);
         team.Run(job, job.Items, x.Tokens * Weights(products));
     }
 
@@ -95,7 +117,7 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
     public static Panels MultiplyGated(WorkerTeam team, in Panels x, in Product gate, in Product up, float* rows, float* packed, in WorkerScratch scratch)
     {
         var hidden = new Panels(packed, x.Tokens, gate.Outputs);
-        var job = new GatedJob(x, gate, up, hidden, rows, scratch, team.Size);
+        var job = new GatedJob(x, gate, up, hidden, rows, scratch);
         team.Run(job, job.Items, x.Tokens * Weights([gate, up]));
         return hidden;
     }
@@ -122,6 +144,8 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
         return Math.Min(depth, RoundUp((depth + blocks - 1) / blocks, 32));
     }
 
+    private static int BlockOf(in Product product, int depth) => product.PartDepth > 0 ? product.PartDepth : DepthBlock(depth);
+
     private static int RoundUp(int value, int multiple) => (value + multiple - 1) / multiple * multiple;
 
     private static int PanelWidth(int tokens, int start) => Math.Min(PanelTokens, RoundUp(tokens - start, TKernels.Lanes));
@@ -146,30 +170,22 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
 
     private readonly struct PackJob(Panels panels, float* x, nint xStride) : IJob<PackJob>
     {
-        // Long panels are cut in k, so that a few tokens of many features still occupy every worker.
-        private const int Depth = 256;
+        // Few tokens of many features occupy every worker too.
+        private const int Depth = 512;
 
         private readonly Panels _panels = panels;
         private readonly float* _x = x;
         private readonly nint _xStride = xStride;
 
-        public static int Items(in Panels panels) => (panels.Tokens + PanelTokens - 1) / PanelTokens * Cuts(panels);
+        public static int Items(in Panels panels) => (panels.Tokens + PackedAtOnce - 1) / PackedAtOnce * Cuts(panels);
 
         private static int Cuts(in Panels panels) => (panels.Depth + Depth - 1) / Depth;
 
         public static void Run(in PackJob job, int item, int worker)
         {
-            (int panel, int cut) = Math.DivRem(item, Cuts(job._panels));
-            int start = panel * PanelTokens, k = cut * Depth;
-            int depth = Math.Min(Depth, job._panels.Depth - k);
-            int tokens = Math.Min(PanelTokens, job._panels.Tokens - start);
-            int width = PanelWidth(job._panels.Tokens, start);
-            float* destination = job._panels.Data + (nint)start * job._panels.Depth + (nint)k * width;
-            TKernels.Transpose(job._x + start * job._xStride + k, job._xStride, destination, width, tokens, depth);
-            if (tokens == width)
-                return;
-            for (nint i = 0; i < depth; i++)
-                new Span<float>(destination + i * width + tokens, width - tokens).Clear();
+            (int part, int cut) = Math.DivRem(item, Cuts(job._panels));
+            int first = part * PackedAtOnce, k = cut * Depth;
+            Pack(job._panels, job._x + first * job._xStride + k, job._xStride, first, k, Math.Min(Depth, job._panels.Depth - k));
         }
     }
 

@@ -26,17 +26,27 @@ internal sealed unsafe partial class ForwardPass<TKernels>
 
     private static long ScoresLength(int keys) => RoundUp(keys + TKernels.TileRows, 16) * (long)QueriesPerBlock(keys);
 
-    private void Attend(int layer, float* rotQ, float* z)
+    /// <summary>
+    /// Attention of all heads. A block of queries is as long as a panel of tokens, and its z comes out of the last tiles as a panel has it: it is handed on as that,
+    /// and written as rows only where somebody looks. Where that cannot be, rows are all there is, and no panels.
+    /// </summary>
+    private Panels Attend(int layer, float* rotQ, float* z)
     {
+        bool packs = _callTokens > 1 && Interventions is null && QueriesPerBlock(_callKeys) == MatrixProduct<TKernels>.PanelTokens &&
+            config.HeadDim % TKernels.TileRows == 0 && config.HeadDim <= MatrixProduct<TKernels>.MostDepth;
+        Panels panels = packs ? new(workspace.Packed, _tokens, _q) : default;
         int next = AttendReaders(layer, rotQ, z);
-        Attend(layer, next, config.NumAttentionHeads - next, rotQ, z, cache.Keys(layer), cache.Values(layer));
+        Attend(
+            layer, next, config.NumAttentionHeads - next, rotQ, packs && workspace.Recorded(HookPoint.Z, layer) == null ? null : z,
+            panels.Data, cache.Keys(layer), cache.Values(layer));
+        return panels;
     }
 
-    private void Attend(int layer, int firstHead, int heads, float* rotQ, float* z, float* keys, float* values)
+    private void Attend(int layer, int firstHead, int heads, float* rotQ, float* z, float* packed, float* keys, float* values)
     {
         using PlanHandle plan = RowInterventions(layer);
         var job = new AttentionJob(
-            config, firstHead, heads, _position, _tokens, _callTokens, _callKeys, rotQ, z, keys, values, cache.RowStride, cache.HeadStride,
+            config, firstHead, heads, _position, _tokens, _callTokens, _callKeys, rotQ, z, packed, keys, values, cache.RowStride, cache.HeadStride,
             Rows(HookPoint.AttnScores, layer), Rows(HookPoint.Pattern, layer), workspace.Workers, layer, plan.Handle);
         team.Run(job, job.Items, 2L * heads * _tokens * _callKeys * config.HeadDim);
     }
@@ -75,7 +85,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>
     }
 
     private readonly struct AttentionJob(
-        LlamaConfig c, int firstHead, int headCount, int position, int tokens, int callTokens, int callKeys, float* q, float* z, float* keys, float* values,
+        LlamaConfig c, int firstHead, int headCount, int position, int tokens, int callTokens, int callKeys, float* q, float* z, float* packed, float* keys, float* values,
         int rowStride, nint headStride, float* scores, float* pattern, WorkerScratch scratch, int layer, GCHandle interventions) : IJob<AttentionJob>
     {
         private readonly int _firstHead = firstHead, _headCount = headCount, _layer = layer;
@@ -83,7 +93,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>
         private readonly int _heads = c.NumAttentionHeads, _group = c.HeadsPerKeyValueHead, _headDim = c.HeadDim;
         private readonly int _position = position, _tokens = tokens, _rowStride = rowStride, _callKeys = callKeys, _callTokens = callTokens;
         private readonly nint _headStride = headStride;
-        private readonly float* _q = q, _z = z, _keys = keys, _values = values, _scores = scores, _pattern = pattern;
+        private readonly float* _q = q, _z = z, _packed = packed, _keys = keys, _values = values, _scores = scores, _pattern = pattern;
         private readonly float _scale = 1 / MathF.Sqrt(c.HeadDim);
         private readonly WorkerScratch _scratch = scratch;
 
@@ -176,9 +186,11 @@ internal sealed unsafe partial class ForwardPass<TKernels>
         {
             for (int d = 0; d < _headDim; d += TKernels.TileRows)
             {
-                TKernels.Tile(block.Width / TKernels.Lanes, block.Seen, values + d, 1, _rowStride, block.Scores, block.Width, block.Tile, accumulate: false);
-                float* z = _z + block.First * QueryStride + (nint)block.Head * _headDim + d;
-                TKernels.Transpose(block.Tile, block.Width, z, QueryStride, Math.Min(TKernels.TileRows, _headDim - d), block.Queries);
+                nint column = (nint)block.Head * _headDim + d;
+                float* tile = _packed == null ? block.Tile : _packed + block.First * QueryStride + column * block.Width;
+                TKernels.Tile(block.Width / TKernels.Lanes, block.Seen, values + d, 1, _rowStride, block.Scores, block.Width, tile, accumulate: false);
+                if (_z != null)
+                    TKernels.Transpose(tile, block.Width, _z + block.First * QueryStride + column, QueryStride, Math.Min(TKernels.TileRows, _headDim - d), block.Queries);
             }
         }
 

@@ -50,11 +50,11 @@ internal sealed unsafe partial class ForwardPass<TKernels>
         Interventions.Apply(point, layer, At(point, layer), _position, _tokens, heads, width, (nint)heads * width, width);
     }
 
-    /// <summary>A change of the scale or of x / r goes into what the projections read. x is as it was when the norm read it.</summary>
-    private void InterveneNorm(int layer, HookPoint scale, HookPoint normalized, float* x, float[] gamma)
+    /// <summary>A change of the scale or of x / r goes into what the projections read: whether there may be one. x is as it was when the norm read it.</summary>
+    private bool InterveneNorm(int layer, HookPoint scale, HookPoint normalized, float* x, float[] gamma)
     {
         if (Interventions is null || !(Interventions.Touches(scale, layer) || Interventions.Touches(normalized, layer)))
-            return;
+            return false;
         float* scales = At(scale, layer), rows = At(normalized, layer);
         for (int t = 0; t < _tokens; t++)
         {
@@ -71,6 +71,8 @@ internal sealed unsafe partial class ForwardPass<TKernels>
             Interventions.Apply(normalized, layer, position, 0, new Span<float>(row, _d));
             TKernels.Multiply(row, Address(gamma), workspace.Normed + (nint)t * _d, _d);
         }
+
+        return true;
     }
 
     /// <summary>Queries and keys after rotation; and what single query heads see of keys and values.</summary>
@@ -141,9 +143,9 @@ internal sealed unsafe partial class ForwardPass<TKernels>
         for (int i = 0; i < readers.Length; i++)
         {
             int head = readers[i];
-            Attend(layer, next, head - next, rotQ, z, cache.Keys(layer), cache.Values(layer));
+            Attend(layer, next, head - next, rotQ, z, null, cache.Keys(layer), cache.Values(layer));
             float* keys = ReaderKeys(FirstReader(layer) + i) - head / config.HeadsPerKeyValueHead * cache.HeadStride;
-            Attend(layer, head, 1, rotQ, z, keys, keys + ReaderFloats / 2);
+            Attend(layer, head, 1, rotQ, z, null, keys, keys + ReaderFloats / 2);
             next = head + 1;
         }
 

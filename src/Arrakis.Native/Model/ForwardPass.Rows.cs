@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.InteropServices;
+using Arrakis.Native.Kernels;
 using Arrakis.Native.Memory;
 
 namespace Arrakis.Native.Model;
@@ -7,7 +8,7 @@ namespace Arrakis.Native.Model;
 // What is done to every token by itself, a few tokens an item.
 internal sealed unsafe partial class ForwardPass<TKernels>
 {
-    private const int RowsPerItem = 16;
+    private const int RowsPerItem = MatrixProduct<TKernels>.PackedAtOnce;
 
     private int RowItems => (_tokens + RowsPerItem - 1) / RowsPerItem;
 
@@ -16,9 +17,29 @@ internal sealed unsafe partial class ForwardPass<TKernels>
 
     private static float* Address(float[] pinned) => (float*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(pinned));
 
-    /// <summary>Normed = x / r ∘ γ; the scale r and x / r go where they are wanted.</summary>
-    private void Norm(float* x, float[] gamma, float* scale, float* normalized) =>
-        team.Run(new NormJob(x, Address(gamma), scale, normalized, workspace.Normed, _d, _tokens, config.RmsNormEps), RowItems, RowWork(_d));
+    /// <summary>
+    /// x / r ∘ γ in <see cref="Workspace.Normed"/>, and packed for the products that read it, unless that is one token's; the scale r and x / r go where they are wanted.
+    /// </summary>
+    private Panels Norm(int layer, HookPoint scale, HookPoint normalized, float* x, float[] gamma) => Norm(layer, scale, normalized, null, null, x, gamma);
+
+    /// <summary>The stream grows, x = before + written, and is normed as it does; where a plan may change it, that comes in between.</summary>
+    private Panels AddNorm(int layer, HookPoint stream, float* before, float* written, HookPoint scale, HookPoint normalized, float* x, float[] gamma)
+    {
+        if (Interventions is null)
+            return Norm(layer, scale, normalized, before, written, x, gamma);
+        Add(before, written, x);
+        Intervene(layer, stream);
+        return Norm(layer, scale, normalized, x, gamma);
+    }
+
+    private Panels Norm(int layer, HookPoint scale, HookPoint normalized, float* before, float* written, float* x, float[] gamma)
+    {
+        Panels panels = _callTokens == 1 ? default : new(workspace.Packed, _tokens, _d);
+        var job = new NormJob(
+            before, written, x, Address(gamma), At(scale, layer), At(normalized, layer), workspace.Normed, panels, _d, _tokens, config.RmsNormEps);
+        team.Run(job, RowItems, RowWork(_d));
+        return InterveneNorm(layer, scale, normalized, x, gamma) && _callTokens > 1 ? Pack(workspace.Normed, _tokens, _d) : panels;
+    }
 
     private void SiluMultiply(float* gate, float* up, float* y) => team.Run(new SiluJob(gate, up, y, _f, _tokens), RowItems, RowWork(_f));
 
@@ -36,20 +57,28 @@ internal sealed unsafe partial class ForwardPass<TKernels>
         team.Run(job, RowItems, RowWork(_q + 2 * _kv));
     }
 
-    private readonly struct NormJob(float* x, float* gamma, float* scale, float* normalized, float* y, int d, int tokens, float epsilon) : IJob<NormJob>
+    private readonly struct NormJob(
+        float* before, float* written, float* x, float* gamma, float* scale, float* normalized, float* y, Panels panels, int d, int tokens, float epsilon) : IJob<NormJob>
     {
-        private readonly float* _x = x, _gamma = gamma, _scale = scale, _normalized = normalized, _y = y;
+        private readonly float* _before = before, _written = written, _x = x, _gamma = gamma, _scale = scale, _normalized = normalized, _y = y;
+        private readonly Panels _panels = panels;
         private readonly int _d = d, _tokens = tokens;
         private readonly float _epsilon = epsilon;
 
         public static void Run(in NormJob job, int item, int worker)
         {
-            for (nint t = item * RowsPerItem; t < Math.Min(job._tokens, (item + 1) * RowsPerItem); t++)
+            int first = item * RowsPerItem, d = job._d;
+            for (nint t = first; t < Math.Min(job._tokens, first + RowsPerItem); t++)
             {
-                float* normalized = job._normalized + t * job._d;
-                job._scale[t] = TKernels.Normalize(job._x + t * job._d, normalized, job._d, job._epsilon);
-                TKernels.Multiply(normalized, job._gamma, job._y + t * job._d, job._d);
+                float* x = job._x + t * d, normalized = job._normalized + t * d;
+                if (job._written != null)
+                    TKernels.Add(job._before + t * d, job._written + t * d, x, d);
+                job._scale[t] = TKernels.Normalize(x, normalized, d, job._epsilon);
+                TKernels.Multiply(normalized, job._gamma, job._y + t * d, d);
             }
+
+            if (job._panels.Data != null)
+                MatrixProduct<TKernels>.Pack(job._panels, job._y + (nint)first * d, d, first, 0, d);
         }
     }
 

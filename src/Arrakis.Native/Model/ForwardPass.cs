@@ -119,32 +119,27 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
         float* q = At(HookPoint.Q, layer), k = At(HookPoint.K, layer), v = At(HookPoint.V, layer);
         float* rotQ = At(HookPoint.RotQ, layer), z = At(HookPoint.Z, layer), attnOut = At(HookPoint.AttnOut, layer);
         Intervene(layer, HookPoint.ResidPre);
-        Norm(pre, w.AttentionNorm, At(HookPoint.Ln1Scale, layer), At(HookPoint.Ln1Normalized, layer));
-        InterveneNorm(layer, HookPoint.Ln1Scale, HookPoint.Ln1Normalized, pre, w.AttentionNorm);
+        Panels x = Norm(layer, HookPoint.Ln1Scale, HookPoint.Ln1Normalized, pre, w.AttentionNorm);
         Clock?.Lap(PassStage.AttentionNorm, layer);
-        Project(workspace.Normed, _d, [new(w.Query, q, _q), new(w.Key, k, _kv), new(w.Value, v, _kv)]);
+        Project(workspace.Normed, x, [new(w.Query, q, _q), new(w.Key, k, _kv), new(w.Value, v, _kv)]);
         Intervene(layer, HookPoint.Q, HookPoint.K, HookPoint.V);
         Clock?.Lap(PassStage.QueryKeyValue, layer);
         RotateAndStore(layer, q, k, v, rotQ);
         InterveneRotated(layer, k);
         Clock?.Lap(PassStage.Rotate, layer);
-        Attend(layer, rotQ, z);
+        Panels mixed = Attend(layer, rotQ, z);
         Intervene(layer, HookPoint.Z);
         Clock?.Lap(PassStage.Attend, layer);
-        ProjectHeads(layer, z, attnOut);
+        ProjectHeads(layer, z, mixed, attnOut);
         InterveneResult(layer, z, attnOut);
         Intervene(layer, HookPoint.AttnOut);
-        Add(pre, attnOut, mid);
-        Intervene(layer, HookPoint.ResidMid);
         Clock?.Lap(PassStage.Output, layer);
 
         // The MLP: SiLU(gate) ∘ up, and back down.
-        float* gate = At(HookPoint.MlpPre, layer), up = At(HookPoint.MlpPreLinear, layer);
-        float* hidden = At(HookPoint.MlpPost, layer), mlpOut = At(HookPoint.MlpOut, layer);
-        Norm(mid, w.MlpNorm, At(HookPoint.Ln2Scale, layer), At(HookPoint.Ln2Normalized, layer));
-        InterveneNorm(layer, HookPoint.Ln2Scale, HookPoint.Ln2Normalized, mid, w.MlpNorm);
+        float* mlpOut = At(HookPoint.MlpOut, layer);
+        x = AddNorm(layer, HookPoint.ResidMid, pre, attnOut, HookPoint.Ln2Scale, HookPoint.Ln2Normalized, mid, w.MlpNorm);
         Clock?.Lap(PassStage.MlpNorm, layer);
-        GateUpDown(layer, gate, up, hidden, mlpOut);
+        GateUpDown(layer, x, mlpOut);
         Intervene(layer, HookPoint.MlpOut);
         Add(mid, mlpOut, post);
         Intervene(layer, HookPoint.ResidPost);
@@ -152,28 +147,29 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
     }
 
     /// <summary>attn_out = Σ_h z[h] W_O[h], the sum of what every head writes, which is kept where it is wanted.</summary>
-    private void ProjectHeads(int layer, float* z, float* attnOut)
+    private void ProjectHeads(int layer, float* z, Panels mixed, float* attnOut)
     {
         WeightMatrix output = weights.Layers[layer].Output;
         bool recorded = workspace.Recorded(HookPoint.Result, layer) != null;
+        if (mixed.Data == null && _callTokens > 1)
+            mixed = Pack(z, _tokens, _q);
         if (_callTokens > 1 && config.HeadDim <= MatrixProduct<TKernels>.MostDepth)
         {
-            Project(z, _q, [new(output, attnOut, _d) { PartDepth = config.HeadDim, Parts = recorded ? At(HookPoint.Result, layer) : null }]);
+            Project(z, mixed, [new(output, attnOut, _d) { PartDepth = config.HeadDim, Parts = recorded ? At(HookPoint.Result, layer) : null }]);
             return;
         }
 
+        Project(z, mixed, [new(output, attnOut, _d)]);
         if (recorded)
             HeadResults(layer, z, At(HookPoint.Result, layer), _tokens, workspace.Packed, workspace.Workers);
-        Project(z, _q, [new(output, attnOut, _d)]);
     }
 
     /// <summary>mlp_out = (SiLU(gate) ∘ up) W_downᵀ with gate = x W_gateᵀ and up = x W_upᵀ, in one go where nobody looks in between.</summary>
-    private void GateUpDown(int layer, float* gate, float* up, float* hidden, float* mlpOut)
+    private void GateUpDown(int layer, in Panels x, float* mlpOut)
     {
         LlamaLayer w = weights.Layers[layer];
         if (_callTokens > 1 && !Intervened(layer, HookPoint.MlpPre, HookPoint.MlpPreLinear, HookPoint.MlpPost))
         {
-            Panels x = MatrixProduct<TKernels>.Pack(team, workspace.Normed, _d, _tokens, _d, workspace.Packed);
             Panels packed = MatrixProduct<TKernels>.MultiplyGated(
                 team, x, new(w.Gate, IfRecorded(HookPoint.MlpPre, layer), _f), new(w.Up, IfRecorded(HookPoint.MlpPreLinear, layer), _f),
                 IfRecorded(HookPoint.MlpPost, layer), workspace.PackedHidden, workspace.Workers);
@@ -182,40 +178,44 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
             return;
         }
 
-        Project(workspace.Normed, _d, [new(w.Gate, gate, _f), new(w.Up, up, _f)]);
+        float* gate = At(HookPoint.MlpPre, layer), up = At(HookPoint.MlpPreLinear, layer), hidden = At(HookPoint.MlpPost, layer);
+        Project(workspace.Normed, x, [new(w.Gate, gate, _f), new(w.Up, up, _f)]);
         Intervene(layer, HookPoint.MlpPre, HookPoint.MlpPreLinear);
         SiluMultiply(gate, up, hidden);
         Intervene(layer, HookPoint.MlpPost);
         Clock?.Lap(PassStage.GateUp, layer);
-        Project(hidden, _f, [new(w.Down, mlpOut, _d)]);
+        Project(hidden, _callTokens == 1 ? default : Pack(hidden, _tokens, _f), [new(w.Down, mlpOut, _d)]);
     }
 
     private float* IfRecorded(HookPoint point, int layer) => workspace.Recorded(point, layer) == null ? null : At(point, layer);
 
     private void Unembed()
     {
-        float* x = At(HookPoint.ResidPost, config.NumHiddenLayers - 1);
-        Norm(x, weights.FinalNorm, At(HookPoint.LnFinalScale), At(HookPoint.LnFinalNormalized));
-        InterveneNorm(0, HookPoint.LnFinalScale, HookPoint.LnFinalNormalized, x, weights.FinalNorm);
+        float* stream = At(HookPoint.ResidPost, config.NumHiddenLayers - 1);
+        Panels x = Norm(0, HookPoint.LnFinalScale, HookPoint.LnFinalNormalized, stream, weights.FinalNorm);
         if (workspace.Recorded(HookPoint.Logits, 0) != null)
-            Project(workspace.Normed, _d, [new(weights.Unembedding, At(HookPoint.Logits), config.VocabSize)]);
+        {
+            Project(workspace.Normed, x, [new(weights.Unembedding, At(HookPoint.Logits), config.VocabSize)]);
+        }
         else if (_first + _tokens == _callTokens)
-            Project(workspace.Normed + (nint)(_tokens - 1) * _d, 1, _d, [new(weights.Unembedding, workspace.LastLogits, config.VocabSize)]);
+        {
+            float* last = workspace.Normed + (nint)(_tokens - 1) * _d;
+            Project(last, _callTokens == 1 ? default : Pack(last, 1, _d), [new(weights.Unembedding, workspace.LastLogits, config.VocabSize)]);
+        }
+
         InterveneLogits();
     }
 
-    private void Project(float* x, int depth, ReadOnlySpan<Product> products) => Project(x, _tokens, depth, products);
+    private Panels Pack(float* x, int tokens, int depth) => MatrixProduct<TKernels>.Pack(team, x, depth, tokens, depth, workspace.Packed);
 
-    /// <summary>y = x Wᵀ for every product, with x [tokens, depth]. A call of one token is bound by reading the weights and takes the kernels for that.</summary>
-    private void Project(float* x, int tokens, int depth, ReadOnlySpan<Product> products)
+    /// <summary>
+    /// y = x Wᵀ for every product, of x packed. A call of one token is bound by reading the weights and takes the kernels for that, which read its one row.
+    /// </summary>
+    private void Project(float* row, in Panels x, ReadOnlySpan<Product> products)
     {
         if (_callTokens == 1)
-        {
-            MatrixProduct<TKernels>.MultiplyOne(team, x, products);
-            return;
-        }
-
-        Panels panels = MatrixProduct<TKernels>.Pack(team, x, depth, tokens, depth, workspace.Packed);
-        MatrixProduct<TKernels>.Multiply(team, panels, products, workspace.Workers);
+            MatrixProduct<TKernels>.MultiplyOne(team, row, products);
+        else
+            MatrixProduct<TKernels>.Multiply(team, x, products, workspace.Workers);
     }
 }

@@ -49,6 +49,8 @@ public sealed class MatrixProductTests
                 CheckGated(team, tokens, outputs: 70, depth: 64);
             }
 
+            CheckFew(team, outputs: 70, depth: 32);
+            CheckFew(team, outputs: 33, depth: 1056);
             Check(team, 5, 1061, 64, 5, 40);
             Check(team, 5, 37, 1120, 9, 1097);
         }
@@ -166,6 +168,26 @@ public sealed class MatrixProductTests
 
             Assert.Equal(sum, new Span<float>(y, size).ToArray());
             Assert.Equal(sum, new Span<float>(bare, size).ToArray());
+            GC.KeepAlive(arena);
+        }
+
+        /// <summary>What a token becomes has the same bits, however few others are with it.</summary>
+        private void CheckFew(WorkerTeam team, int outputs, int depth)
+        {
+            const int Many = 20;
+            var arena = new Arena();
+            WeightMatrix w = Matrix(arena, outputs, depth);
+            float* x = arena.Take(Many * depth), all = arena.Take(Many * outputs), few = arena.Take(Many * outputs);
+            Numbers(Many * depth).CopyTo(new Span<float>(x, Many * depth));
+            float* packed = arena.Take(MatrixProduct<T>.PackedLength(Many, depth));
+            WorkerScratch scratch = Scratch(arena, team, Many);
+            MatrixProduct<T>.Multiply(team, MatrixProduct<T>.Pack(team, x, depth, Many, depth, packed), [new Product(w, all, outputs)], scratch);
+            foreach (int tokens in new[] { 1, 2, 7, 8, 9 })
+            {
+                MatrixProduct<T>.Multiply(team, MatrixProduct<T>.Pack(team, x, depth, tokens, depth, packed), [new Product(w, few, outputs)], scratch);
+                Assert.Equal(new Span<float>(all, tokens * outputs).ToArray(), new Span<float>(few, tokens * outputs).ToArray());
+            }
+
             GC.KeepAlive(arena);
         }
 

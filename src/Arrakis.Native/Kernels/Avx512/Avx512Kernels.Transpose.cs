@@ -76,18 +76,30 @@ internal readonly unsafe partial struct Avx512Kernels
         StoreLanes<TStore>(a3, b3, c3, d3, destination + 3 * destinationStride, 4 * destinationStride);
     }
 
-    // The lanes of four registers, themselves transposed: two shuffles pair the lanes of a and b, of c and d, two more make whole rows.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static void StoreLanes<TStore>(
         Vector512<float> a, Vector512<float> b, Vector512<float> c, Vector512<float> d, float* destination, nint laneStride)
         where TStore : struct, IStore
     {
+        Lanes4(a, b, c, d, out Vector512<float> lane0, out Vector512<float> lane1, out Vector512<float> lane2, out Vector512<float> lane3);
+        TStore.Store(lane0, destination);
+        TStore.Store(lane1, destination + laneStride);
+        TStore.Store(lane2, destination + 2 * laneStride);
+        TStore.Store(lane3, destination + 3 * laneStride);
+    }
+
+    // The lanes of four registers, themselves transposed: two shuffles pair the lanes of a and b, of c and d, two more make whole rows.
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void Lanes4(
+        Vector512<float> a, Vector512<float> b, Vector512<float> c, Vector512<float> d,
+        out Vector512<float> lane0, out Vector512<float> lane1, out Vector512<float> lane2, out Vector512<float> lane3)
+    {
         Vector512<float> ab01 = Avx512F.Shuffle4x128(a, b, 0b01_00_01_00), ab23 = Avx512F.Shuffle4x128(a, b, 0b11_10_11_10);
         Vector512<float> cd01 = Avx512F.Shuffle4x128(c, d, 0b01_00_01_00), cd23 = Avx512F.Shuffle4x128(c, d, 0b11_10_11_10);
-        TStore.Store(Avx512F.Shuffle4x128(ab01, cd01, 0b10_00_10_00), destination);
-        TStore.Store(Avx512F.Shuffle4x128(ab01, cd01, 0b11_01_11_01), destination + laneStride);
-        TStore.Store(Avx512F.Shuffle4x128(ab23, cd23, 0b10_00_10_00), destination + 2 * laneStride);
-        TStore.Store(Avx512F.Shuffle4x128(ab23, cd23, 0b11_01_11_01), destination + 3 * laneStride);
+        lane0 = Avx512F.Shuffle4x128(ab01, cd01, 0b10_00_10_00);
+        lane1 = Avx512F.Shuffle4x128(ab01, cd01, 0b11_01_11_01);
+        lane2 = Avx512F.Shuffle4x128(ab23, cd23, 0b10_00_10_00);
+        lane3 = Avx512F.Shuffle4x128(ab23, cd23, 0b11_01_11_01);
     }
 
     // Eight rows of sixteen become sixteen rows of eight.

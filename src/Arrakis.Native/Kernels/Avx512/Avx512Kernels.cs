@@ -16,6 +16,8 @@ internal readonly unsafe partial struct Avx512Kernels : IKernels
 
     public static int TileRows => 8;
 
+    public static int FewTokens => 8;
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void WeightedSum(float* weights, int count, float* rows, nint stride, int columns, float* y)
     {
