@@ -1,4 +1,5 @@
 using Arrakis.Native.Tests.Support;
+using Arrakis.Native.Weights;
 
 namespace Arrakis.Native.Tests;
 
@@ -46,6 +47,36 @@ public sealed class LoadOptionsTests
         using (var stream = new FileStream(file, FileMode.Open, FileAccess.Write, FileShare.ReadWrite))
             stream.Write(whole);
         Assert.Equal(expected, session.Forward(s_ids).ToArray());
+    }
+
+    [Theory]
+    [MemberData(nameof(Formats))]
+    public void What_is_read_ahead_of_a_pass_is_in_memory_and_a_file_cut_short_ends_it(string format)
+    {
+        bool able = OperatingSystem.IsLinux() && Environment.OSVersion.Version >= new Version(5, 14);
+        using var folder = new TemporaryFolder();
+        string path = Write(folder, format), file = Directory.GetFiles(folder.Path).MaxBy(name => new FileInfo(name).Length)!;
+        using LlamaModel model = LlamaModel.Load(path);
+        Assert.Equal(able, ReadAhead.Read(model.Weights, () => false));
+        Assert.False(ReadAhead.Read(model.Weights, () => true));
+        using (LlamaModel closed = LlamaModel.Load(path))
+        {
+            // Its thread holds the model like a session does: the file stays mapped until it is done.
+            using var going = new ManualResetEventSlim();
+            using var done = new ManualResetEventSlim();
+            closed.Hold();
+            ReadAhead.Start(closed.Weights, () => !going.Wait(TimeSpan.FromMinutes(1)), () =>
+            {
+                closed.Release();
+                done.Set();
+            });
+            closed.Dispose();
+            going.Set();
+            Assert.True(done.Wait(TimeSpan.FromMinutes(1)));
+        }
+
+        Cut(file, 1);
+        Assert.False(ReadAhead.Read(model.Weights, () => false));
     }
 
     [Theory]

@@ -4,13 +4,14 @@ using System.Runtime.Intrinsics.X86;
 namespace Arrakis.Native.Kernels;
 
 /// <summary>
-/// Memory that a tile brings into cache while it computes, because the next tiles will read it: rows of a matrix that lies in main memory. Eight rows read
-/// side by side, four bytes at a time, are too slow a pattern for the hardware to run ahead of.
+/// What a tile does while it computes, because the next tiles will read it: it brings rows of a matrix that lies in main memory into cache (eight rows read
+/// side by side, four bytes at a time, are too slow a pattern for the hardware to run ahead of), or widens rows that are stored as fewer bits. Multiply-adds wait for
+/// each other, not for the instructions of this.
 /// </summary>
 /// <param name="first">Where the first row begins; null for nothing.</param>
 /// <param name="stride">Bytes from one row to the next.</param>
 /// <param name="rows">How many rows.</param>
-/// <param name="step">Bytes of each row that are fetched while a tile goes <see cref="Interval"/> deep.</param>
+/// <param name="step">Bytes of each row that are fetched or widened while a tile goes <see cref="Interval"/> deep.</param>
 internal readonly unsafe struct Ahead(byte* first, nint stride, int rows, int step)
 {
     /// <summary>Terms of a tile's sums between two looks ahead: of float32, a cache line.</summary>
@@ -18,16 +19,34 @@ internal readonly unsafe struct Ahead(byte* first, nint stride, int rows, int st
 
     private const int Line = 64;
 
+    public readonly int Rows = rows;
+
     private readonly byte* _first = first;
     private readonly nint _stride = stride;
-    private readonly int _rows = rows, _step = step;
+    private readonly int _step = step;
+
+    /// <summary>Where widened rows go, <see cref="ToStride"/> floats apart; null for rows that are only fetched.</summary>
+    public float* To { get; init; }
+
+    /// <summary>See <see cref="To"/>.</summary>
+    public nint ToStride { get; init; }
+
+    /// <summary>What is widened: <see cref="ElementType.BF16"/> or <see cref="ElementType.F16"/>.</summary>
+    public ElementType Type { get; init; }
+
+    /// <summary>What widens half-precision numbers.</summary>
+    public readonly HalfPrecision.Constants Half = HalfPrecision.Constants.All;
+
+    /// <summary>Where the elements for the terms from <paramref name="k"/> on lie in a row.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public byte* At(nint row, nint k) => _first + row * _stride + k / Interval * _step;
 
     /// <summary>Fetches what belongs to the terms from <paramref name="k"/> on.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public void Fetch(nint k)
     {
-        byte* at = _first + k / Interval * _step;
-        for (int i = 0; i < _rows; i++, at += _stride)
+        byte* at = At(0, k);
+        for (int i = 0; i < Rows; i++, at += _stride)
             Sse.Prefetch1(at);
     }
 }

@@ -20,6 +20,9 @@ internal unsafe interface IKernels
     /// <summary>Rows of a tile: outputs of a projection, keys of a score, or queries of a weighted sum.</summary>
     static abstract int TileRows { get; }
 
+    /// <summary>Whether <see cref="Tile"/> widens while it computes: rows of two-byte elements, if its depth is a multiple of <see cref="Ahead.Interval"/>.</summary>
+    static virtual bool WidensAhead => false;
+
     /// <summary>Tokens up to which <see cref="TurnedTile"/> is faster than <see cref="Tile"/>, no more than <see cref="Lanes"/>; 0 for a tier that has none.</summary>
     static virtual int FewTokens => 0;
 
@@ -36,7 +39,7 @@ internal unsafe interface IKernels
     /// <param name="panelStride">Floats from one k of the panel to the next.</param>
     /// <param name="c">The tile: row r begins at r · vectors · Lanes.</param>
     /// <param name="accumulate">Whether to add to the tile instead of setting it.</param>
-    /// <param name="ahead">What to bring into cache meanwhile; a tier may leave it be.</param>
+    /// <param name="ahead">What to widen meanwhile, in a tier that <see cref="WidensAhead"/>, or to bring into cache, which a tier may leave be.</param>
     static abstract void Tile(int vectors, int depth, float* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead = default);
 
     /// <summary>

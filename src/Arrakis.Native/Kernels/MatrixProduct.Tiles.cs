@@ -136,22 +136,33 @@ internal static unsafe partial class MatrixProduct<TKernels>
     private static void Tiles(
         in Panels x, in Product product, int firstRow, int rows, int k, int depth, in NextRows next, int then, float* scratch, float* sums, bool accumulate)
     {
-        int groups = Groups(rows), count = (x.Tokens + PanelTokens - 1) / PanelTokens * groups, tile = 0;
-        float* a = product.Transposed
-            ? Columns(product.W, firstRow, rows, groups * TKernels.TileRows, k, depth, scratch, out nint aStride)
-            : Rows(product.W, firstRow, rows, groups * TKernels.TileRows, k, depth, scratch, out aStride);
+        int groups = Groups(rows), all = groups * TKernels.TileRows, tile = 0;
+        // Two-byte rows are widened for a tile while the one before it computes; only the first tile's before that.
+        bool inPassing = TKernels.WidensAhead && !product.Transposed && product.W.Type is ElementType.BF16 or ElementType.F16 && depth % Ahead.Interval == 0;
+        int count = (x.Tokens + PanelTokens - 1) / PanelTokens * groups - (inPassing ? groups - 1 : 0);
+        nint aStride;
+        float* a =
+            product.Transposed ? Columns(product.W, firstRow, rows, all, k, depth, scratch, out aStride) :
+            inPassing ? Rows(product.W, firstRow, Math.Min(rows, TKernels.TileRows), TKernels.TileRows, k, depth, scratch, out aStride) :
+            Rows(product.W, firstRow, rows, all, k, depth, scratch, out aStride);
         for (int start = 0; start < x.Tokens; start += PanelTokens)
         {
             int width = PanelWidth(x.Tokens, start);
             float* panel = x.Data + (nint)start * x.Depth + (nint)k * width;
-            for (int r = 0; r < groups * TKernels.TileRows; r += TKernels.TileRows)
+            for (int r = 0; r < all; r += TKernels.TileRows)
             {
-                Ahead ahead = next.Part(tile++, count, then);
+                int after = r + TKernels.TileRows;
+                Ahead ahead = inPassing && start == 0 && after < all
+                    ? Widening(product.W, firstRow + after, Math.Min(rows - after, TKernels.TileRows), k, a + after * aStride, aStride)
+                    : next.Part(tile++, count, then);
                 TKernels.Tile(
                     width / TKernels.Lanes, depth, a + r * aStride, aStride, 1, panel, width, sums + TilesAt(start, rows) + r * width, accumulate, in ahead);
             }
         }
     }
+
+    private static Ahead Widening(in WeightMatrix w, int firstRow, int rows, int k, float* to, nint stride) =>
+        new(w.Row(firstRow) + w.Type.RowBytes(w.FirstColumn + k), w.RowBytes, rows, (int)w.Type.RowBytes(Ahead.Interval)) { To = to, ToStride = stride, Type = w.Type };
 
     /// <summary>An item's tiles, turned into rows of y.</summary>
     private static void Write(in Panels x, in Product product, int firstRow, float* tiles, float* y, nint yStride, bool away)

@@ -14,7 +14,8 @@ public sealed class LlamaModel : IDisposable
     private readonly ModelSource? _source;
     private readonly Lock _lifetime = new();
     private int _sessions;
-    private bool _disposed;
+    private int _readAhead;
+    private volatile bool _disposed;
 
     private LlamaModel(string name, LlamaConfig config, LlamaWeights weights, ModelSource? source)
     {
@@ -150,6 +151,19 @@ public sealed class LlamaModel : IDisposable
             if (_disposed && _sessions == 0)
                 _source?.Dispose();
         }
+    }
+
+    /// <summary>Before a first pass: has large weights that are mapped read ahead of it. The caller holds the model.</summary>
+    internal void ReadAheadOnce()
+    {
+        if (Volatile.Read(ref _readAhead) != 0 || Interlocked.Exchange(ref _readAhead, 1) != 0 || _source is not { Memory: WeightMemory.Mapped })
+            return;
+        // What does not fit beside everything else would only push out what was read before.
+        if (WeightBytes < ReadAhead.LeastBytes || WeightBytes > GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2)
+            return;
+        lock (_lifetime)
+            _sessions++;
+        ReadAhead.Start(Weights, () => _disposed, Release);
     }
 
     /// <summary>What a file says of itself, for <c>arrakis info</c>.</summary>

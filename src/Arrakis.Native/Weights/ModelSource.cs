@@ -15,9 +15,10 @@ internal sealed class ModelSource : IDisposable
     private readonly OpenedModel _model;
     private readonly MappedFile[] _places;
 
-    private ModelSource(string path, OpenedModel model, List<IDisposable> files)
+    private ModelSource(string path, OpenedModel model, WeightMemory memory, List<IDisposable> files)
     {
         Path = path;
+        Memory = memory;
         _model = model;
         _files = files;
         _places = [.. model.Tensors.Values.Select(tensor => tensor.File).Distinct()];
@@ -25,6 +26,9 @@ internal sealed class ModelSource : IDisposable
 
     /// <summary>What was opened.</summary>
     public string Path { get; }
+
+    /// <summary>Whether the files are mapped or copied.</summary>
+    public WeightMemory Memory { get; }
 
     /// <summary><c>safetensors</c>, <c>gguf</c> or <c>llama2.c</c>.</summary>
     public string Format => _model.Format;
@@ -59,7 +63,7 @@ internal sealed class ModelSource : IDisposable
         try
         {
             OpenedModel model = Directory.Exists(path) ? SafetensorsFolder.Open(path, files, memory, cancellation) : OpenFile(path, files, memory, cancellation);
-            var source = new ModelSource(path, model, files);
+            var source = new ModelSource(path, model, memory, files);
             source.CheckTensors();
             return source;
         }

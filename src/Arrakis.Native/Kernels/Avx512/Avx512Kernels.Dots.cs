@@ -56,9 +56,9 @@ internal readonly unsafe partial struct Avx512Kernels
     // scale is half the work of a block, and four rows' scales are widened together.
     private const int RowsAtOnce = 4;
 
-    // Of 4, 8 and 16 KB, into L1, into L2 and past L2, what decoded fastest. A core reads 3 KB while memory answers once, and more than that must be on its way; and
-    // a weight is not read again before the next token.
-    private const int AheadBytes = 4096;
+    // Of 4, 8 and 16 KB, into L1, into L2 and past L2, none is always fastest; this is never far behind. A core reads 3 KB while memory answers once, and more than that
+    // must be on its way.
+    private const int AheadBytes = 8192;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void ElementDots<T>(in WeightMatrix matrix, int first, int rows, float* vector, float* y) where T : struct, IElements
@@ -123,7 +123,7 @@ internal readonly unsafe partial struct Avx512Kernels
     private static void FetchAhead(byte* at, int bytes)
     {
         for (int line = 0; line < bytes; line += 64)
-            Sse.PrefetchNonTemporal(at + AheadBytes + line);
+            Sse.Prefetch0(at + AheadBytes + line);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

@@ -10,24 +10,71 @@ internal readonly unsafe partial struct Avx512Kernels
 {
     public static void Tile(int vectors, int depth, float* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
     {
+        if (ahead.To == null)
+            Tile<Fetching>(vectors, depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
+        else if (ahead.Type == ElementType.BF16)
+            Tile<WideningBF16>(vectors, depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
+        else
+            Tile<WideningF16>(vectors, depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
+    }
+
+    private static void Tile<TLook>(
+        int vectors, int depth, float* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead) where TLook : struct, ILook
+    {
         switch (vectors)
         {
             case 1:
-                Tile1(depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
+                Tile1<TLook>(depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
                 return;
             case 2:
-                Tile2(depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
+                Tile2<TLook>(depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
                 return;
             case 3:
-                Tile3(depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
+                Tile3<TLook>(depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
                 return;
             default:
                 throw new ArgumentOutOfRangeException(nameof(vectors), vectors, null);
         }
     }
 
+    /// <summary>What a tile does for those that come after it. Each kind has loops of its own: no register that holds a sum is given up for what another kind would need.</summary>
+    private interface ILook
+    {
+        static abstract void Look(in Ahead ahead, nint k);
+    }
+
+    private readonly struct Fetching : ILook
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static void Look(in Ahead ahead, nint k) => ahead.Fetch(k);
+    }
+
+    private readonly struct WideningBF16 : ILook
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static void Look(in Ahead ahead, nint k)
+        {
+            for (nint i = 0; i < ahead.Rows; i++)
+                BF16.Load(ahead.At(i, k)).Store(ahead.To + i * ahead.ToStride + k);
+        }
+    }
+
+    private readonly struct WideningF16 : ILook
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static void Look(in Ahead ahead, nint k)
+        {
+            for (nint i = 0; i < ahead.Rows; i++)
+            {
+                Vector512<int> halves = Avx512F.ConvertToVector512Int32(Vector256.Load((short*)ahead.At(i, k)));
+                HalfPrecision.ToSingle(halves, in ahead.Half).Store(ahead.To + i * ahead.ToStride + k);
+            }
+        }
+    }
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile3(int depth, float* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
+    private static void Tile3<TLook>(int depth, float* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
+        where TLook : struct, ILook
     {
         float* a1 = a + aStride;
         float* a2 = a1 + aStride;
@@ -47,7 +94,7 @@ internal readonly unsafe partial struct Avx512Kernels
         nint at = 0;
         for (nint k = 0; k < depth;)
         {
-            ahead.Fetch(k);
+            TLook.Look(in ahead, k);
             for (nint end = Math.Min(k + Ahead.Interval, depth); k < end; k++)
             {
                 Vector512<float> x0 = Vector512.Load(panel);
@@ -101,7 +148,8 @@ internal readonly unsafe partial struct Avx512Kernels
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile2(int depth, float* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
+    private static void Tile2<TLook>(int depth, float* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
+        where TLook : struct, ILook
     {
         float* a1 = a + aStride;
         float* a2 = a1 + aStride;
@@ -121,7 +169,7 @@ internal readonly unsafe partial struct Avx512Kernels
         nint at = 0;
         for (nint k = 0; k < depth;)
         {
-            ahead.Fetch(k);
+            TLook.Look(in ahead, k);
             for (nint end = Math.Min(k + Ahead.Interval, depth); k < end; k++)
             {
                 Vector512<float> x0 = Vector512.Load(panel);
@@ -166,7 +214,8 @@ internal readonly unsafe partial struct Avx512Kernels
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile1(int depth, float* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
+    private static void Tile1<TLook>(int depth, float* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
+        where TLook : struct, ILook
     {
         float* a1 = a + aStride;
         float* a2 = a1 + aStride;
@@ -186,7 +235,7 @@ internal readonly unsafe partial struct Avx512Kernels
         nint at = 0;
         for (nint k = 0; k < depth;)
         {
-            ahead.Fetch(k);
+            TLook.Look(in ahead, k);
             for (nint end = Math.Min(k + Ahead.Interval, depth); k < end; k++)
             {
                 Vector512<float> x0 = Vector512.Load(panel);

@@ -18,6 +18,8 @@ internal readonly unsafe partial struct Avx512Kernels : IKernels
 
     public static int FewTokens => 8;
 
+    public static bool WidensAhead => true;
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void WeightedSum(float* weights, int count, float* rows, nint stride, int columns, float* y)
     {

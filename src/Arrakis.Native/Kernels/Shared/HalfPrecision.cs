@@ -26,11 +26,28 @@ internal static class HalfPrecision
     }
 
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public static Vector512<float> ToSingle(Vector512<int> halves)
+    public static Vector512<float> ToSingle(Vector512<int> halves) => ToSingle(halves, Constants.All);
+
+    /// <summary>The same with constants that lie in memory: where a loop's sums fill the registers, these must not take any.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static Vector512<float> ToSingle(Vector512<int> halves, in Constants c)
     {
-        Vector512<uint> moved = (halves << 13).AsUInt32() & Vector512.Create(Kept);
-        Vector512<float> normal = (moved + Vector512.Create(Up)).AsSingle() * Vector512.Create(Down).AsSingle();
-        Vector512<float> small = (moved + Vector512.Create(Least)).AsSingle() - ((moved & Vector512.Create(Sign)) | Vector512.Create(Least)).AsSingle();
-        return Vector512.ConditionalSelect(Vector512.Equals(moved & Vector512.Create(Exponent), Vector512<uint>.Zero).AsSingle(), small | (moved & Vector512.Create(Sign)).AsSingle(), normal);
+        Vector512<uint> moved = (halves << 13).AsUInt32() & Vector512.Create(c.Kept);
+        Vector512<float> normal = (moved + Vector512.Create(c.Up)).AsSingle() * Vector512.Create(c.Down).AsSingle();
+        Vector512<float> small = (moved + Vector512.Create(c.Least)).AsSingle() - ((moved & Vector512.Create(c.Sign)) | Vector512.Create(c.Least)).AsSingle();
+        return Vector512.ConditionalSelect(
+            Vector512.Equals(moved & Vector512.Create(c.Exponent), Vector512<uint>.Zero).AsSingle(), small | (moved & Vector512.Create(c.Sign)).AsSingle(), normal);
+    }
+
+    /// <summary>What the conversion is made of.</summary>
+    public readonly struct Constants(uint kept, uint exponent, uint sign, uint up, uint down, uint least)
+    {
+        public readonly uint Kept = kept, Exponent = exponent, Sign = sign, Up = up, Down = down, Least = least;
+
+        public static Constants All
+        {
+            [MethodImpl(MethodImplOptions.AggressiveInlining)]
+            get => new(HalfPrecision.Kept, HalfPrecision.Exponent, HalfPrecision.Sign, HalfPrecision.Up, HalfPrecision.Down, HalfPrecision.Least);
+        }
     }
 }
