@@ -57,26 +57,30 @@ public sealed class LoadOptionsTests
         using var folder = new TemporaryFolder();
         string path = Write(folder, format), file = Directory.GetFiles(folder.Path).MaxBy(name => new FileInfo(name).Length)!;
         using LlamaModel model = LlamaModel.Load(path);
-        Assert.Equal(able, ReadAhead.Read(model.Weights, () => false));
-        Assert.False(ReadAhead.Read(model.Weights, () => true));
+        var ahead = new ReadAhead(model.Weights, () => false);
+        Assert.Equal(able, ahead.Read());
+        ahead.WaitFor(model.Config.NumHiddenLayers);
+        Assert.False(new ReadAhead(model.Weights, () => true).Read());
         using (LlamaModel closed = LlamaModel.Load(path))
         {
             // Its thread holds the model like a session does: the file stays mapped until it is done.
             using var going = new ManualResetEventSlim();
             using var done = new ManualResetEventSlim();
             closed.Hold();
-            ReadAhead.Start(closed.Weights, () => !going.Wait(TimeSpan.FromMinutes(1)), () =>
+            var reading = new ReadAhead(closed.Weights, () => !going.Wait(TimeSpan.FromMinutes(1)));
+            reading.Start(() =>
             {
                 closed.Release();
                 done.Set();
             });
             closed.Dispose();
             going.Set();
+            reading.WaitFor(closed.Config.NumHiddenLayers - 1);
             Assert.True(done.Wait(TimeSpan.FromMinutes(1)));
         }
 
         Cut(file, 1);
-        Assert.False(ReadAhead.Read(model.Weights, () => false));
+        Assert.False(new ReadAhead(model.Weights, () => false).Read());
     }
 
     [Theory]

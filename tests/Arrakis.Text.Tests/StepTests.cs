@@ -54,19 +54,16 @@ public sealed class StepTests
     [InlineData("""{"type":"Sequence","normalizers":[{"type":"Lowercase"},{"type":"Replace","pattern":{"String":"a"},"content":"bb"}]}""", "AxA", "bbxbb")]
     public void Normalizing(string json, string text, string expected) => Assert.Equal(expected, Read(json, Normalizers.Read)(text));
 
-    /// <summary>Without Unicode's tables .NET calls any text normalized; a wrong token would come of it.</summary>
+    /// <summary>Without Unicode's tables, as every program of this repository runs, .NET calls any text normalized; a wrong token would come of it.</summary>
     [Theory]
-    [InlineData("NFC", "e\u0301", "\u00E9")]
-    [InlineData("NFD", "\u00E9", "e\u0301")]
-    [InlineData("NFKC", "ﬁ", "fi")]
-    [InlineData("NFKD", "ﬁ\u00E9", "fie\u0301")]
-    public void Unicode_forms_are_exact_or_refused(string form, string text, string expected)
+    [InlineData("NFC")]
+    [InlineData("NFD")]
+    [InlineData("NFKC")]
+    [InlineData("NFKD")]
+    public void Unicode_forms_are_refused_where_there_are_no_tables(string form)
     {
-        string json = $$"""{"type":"{{form}}"}""";
-        if ("e\u0301".Normalize() == "\u00E9")
-            Assert.Equal(expected, Read(json, Normalizers.Read)(text));
-        else
-            Assert.Contains("Unicode's tables", Assert.Throws<Native.ModelFormatException>(() => Read(json, Normalizers.Read)).Message);
+        Native.ModelFormatException refusal = Assert.Throws<Native.ModelFormatException>(() => Read($$"""{"type":"{{form}}"}""", Normalizers.Read));
+        Assert.Contains("Unicode's tables", refusal.Message, StringComparison.Ordinal);
     }
 
     [Theory]

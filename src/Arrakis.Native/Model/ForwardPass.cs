@@ -15,6 +15,9 @@ internal abstract class ForwardPass
     /// <summary>Told after every block what part of the pass is done.</summary>
     public IProgress<double>? Progress { get; set; }
 
+    /// <summary>Reads the weights ahead of the next pass; null where they need not be.</summary>
+    public ReadAhead? ReadAhead { get; set; }
+
     /// <summary>Runs tokens that follow the first <paramref name="past"/> positions of the sequence.</summary>
     /// <param name="ids">T token ids, checked by the caller.</param>
     /// <param name="past">Positions of the sequence whose keys and values are in the cache.</param>
@@ -87,6 +90,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
             for (int layer = 0; layer < config.NumHiddenLayers; layer++)
             {
                 cancellation.ThrowIfCancellationRequested();
+                ReadAhead?.WaitFor(layer);
                 Block(layer);
                 Progress?.Report((_first + _tokens * (layer + 1.0) / config.NumHiddenLayers) / ids.Length);
             }

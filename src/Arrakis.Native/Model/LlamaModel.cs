@@ -153,17 +153,19 @@ public sealed class LlamaModel : IDisposable
         }
     }
 
-    /// <summary>Before a first pass: has large weights that are mapped read ahead of it. The caller holds the model.</summary>
-    internal void ReadAheadOnce()
+    /// <summary>Before a first pass: has large weights that are mapped read ahead of it, which is what it returns; else null. The caller holds the model.</summary>
+    internal ReadAhead? ReadAheadOnce()
     {
         if (Volatile.Read(ref _readAhead) != 0 || Interlocked.Exchange(ref _readAhead, 1) != 0 || _source is not { Memory: WeightMemory.Mapped })
-            return;
+            return null;
         // What does not fit beside everything else would only push out what was read before.
         if (WeightBytes < ReadAhead.LeastBytes || WeightBytes > GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2)
-            return;
+            return null;
         lock (_lifetime)
             _sessions++;
-        ReadAhead.Start(Weights, () => _disposed, Release);
+        var ahead = new ReadAhead(Weights, () => _disposed);
+        ahead.Start(Release);
+        return ahead;
     }
 
     /// <summary>What a file says of itself, for <c>arrakis info</c>.</summary>

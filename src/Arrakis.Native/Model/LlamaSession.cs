@@ -177,7 +177,7 @@ public sealed class LlamaSession : IDisposable
         {
             Check(ids, past);
             _model.CheckWeights();
-            _model.ReadAheadOnce();
+            _pass.ReadAhead = _model.ReadAheadOnce();
             _pass.Interventions?.Bind(Cache, past, ids.Length);
             Cache.Clear();
             _logits = default;

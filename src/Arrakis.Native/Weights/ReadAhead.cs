@@ -8,24 +8,27 @@ namespace Arrakis.Native.Weights;
 /// where the file is in the page cache, for the system to enter sixteen pages at a time. Linux alone can be asked (from 5.14 on); elsewhere, and where it
 /// refuses, the pass fetches its pages itself.
 /// </summary>
-internal static partial class ReadAhead
+/// <param name="weights">What to read; in place until it is done.</param>
+/// <param name="stop">Whether to end early.</param>
+internal sealed partial class ReadAhead(LlamaWeights weights, Func<bool> stop)
 {
     /// <summary>Bytes of weights below which a thread of its own is not worth starting.</summary>
     public const long LeastBytes = 64L << 20;
 
     private const long BytesAtOnce = 8L << 20;
 
+    private readonly object _progress = new();
+    private int _layers;
+
     /// <summary>A thread that reads until it is done or told to stop. Nothing is lost if it fails.</summary>
-    /// <param name="weights">What to read; in place until <paramref name="done"/> is called.</param>
-    /// <param name="stop">Whether to end early.</param>
     /// <param name="done">Called at the end, also of a thread that never starts.</param>
-    public static void Start(LlamaWeights weights, Func<bool> stop, Action done)
+    public void Start(Action done)
     {
         var thread = new Thread(() =>
         {
             try
             {
-                Read(weights, stop);
+                Read();
             }
             finally
             {
@@ -41,23 +44,53 @@ internal static partial class ReadAhead
         }
         catch (Exception e) when (e is OutOfMemoryException or ThreadStartException)
         {
+            Reached(int.MaxValue);
             done();
         }
     }
 
-    /// <summary>Reads what a pass reads; false where the system cannot, or was told to stop.</summary>
-    public static bool Read(LlamaWeights weights, Func<bool> stop)
+    /// <summary>Returns when a layer has been read, or will not be: two who read the same pages at once hold each other up.</summary>
+    public void WaitFor(int layer)
     {
-        foreach (LlamaLayer w in weights.Layers)
+        lock (_progress)
         {
-            foreach (WeightMatrix matrix in new[] { w.Query, w.Key, w.Value, w.Output, w.Gate, w.Up, w.Down })
-            {
-                if (!Read(matrix, stop))
-                    return false;
-            }
+            while (_layers <= layer)
+                Monitor.Wait(_progress);
         }
+    }
 
-        return Read(weights.Unembedding, stop);
+    /// <summary>Reads what a pass reads; false where the system cannot, or was told to stop.</summary>
+    public bool Read()
+    {
+        try
+        {
+            for (int layer = 0; layer < weights.Layers.Length; layer++)
+            {
+                LlamaLayer w = weights.Layers[layer];
+                foreach (WeightMatrix matrix in new[] { w.Query, w.Key, w.Value, w.Output, w.Gate, w.Up, w.Down })
+                {
+                    if (!Read(matrix, stop))
+                        return false;
+                }
+
+                Reached(layer + 1);
+            }
+
+            return Read(weights.Unembedding, stop);
+        }
+        finally
+        {
+            Reached(int.MaxValue);
+        }
+    }
+
+    private void Reached(int layers)
+    {
+        lock (_progress)
+        {
+            _layers = layers;
+            Monitor.PulseAll(_progress);
+        }
     }
 
     private static bool Read(in WeightMatrix matrix, Func<bool> stop)

@@ -52,7 +52,10 @@ internal readonly unsafe partial struct Avx2Kernels
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    // Compiled by itself, never into a caller that a profile has changed.
+    private const MethodImplOptions AsWritten = MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining;
+
+    [MethodImpl(AsWritten)]
     private static void ElementDots<T>(in WeightMatrix matrix, int first, int rows, float* x, float* y) where T : struct, IElements
     {
         int columns = matrix.Columns;
@@ -81,7 +84,7 @@ internal readonly unsafe partial struct Avx2Kernels
         }
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(AsWritten)]
     private static void BlockDots<T>(in WeightMatrix matrix, int first, int rows, float* x, float* y) where T : struct, IBlocks
     {
         for (int r = 0; r < rows; r++)

@@ -52,6 +52,10 @@ internal readonly unsafe partial struct Avx512Kernels
         }
     }
 
+    // Compiled by itself: a profile that has seen another kind of run would inline the loops into their callers, and there they lose their registers (a small model decoded
+    // at two thirds of the speed after a large one).
+    private const MethodImplOptions AsWritten = MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining;
+
     // One reduction serves four rows. Of plain elements they are read one after the other, as memory likes it (27 GB/s where four side by side had 22); a block's
     // scale is half the work of a block, and four rows' scales are widened together.
     private const int RowsAtOnce = 4;
@@ -60,7 +64,7 @@ internal readonly unsafe partial struct Avx512Kernels
     // must be on its way.
     private const int AheadBytes = 8192;
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(AsWritten)]
     private static void ElementDots<T>(in WeightMatrix matrix, int first, int rows, float* vector, float* y) where T : struct, IElements
     {
         int columns = matrix.Columns;
@@ -83,12 +87,15 @@ internal readonly unsafe partial struct Avx512Kernels
     {
         private readonly float* _x;
         private readonly int _columns;
+        private readonly nint _lastAt;
         private readonly Vector512<float> _lastX, _kept;
 
         public Row(float* x, int columns)
         {
             _x = x;
             _columns = columns;
+            // Here, once: a call in the loop over rows would have every sum go through memory.
+            _lastAt = (nint)T.Type.RowBytes(columns) - T.Bytes;
             // The last, partial vector is loaded so that it ends with the row; what it shares with the one before is taken out of both factors.
             _kept = Vector512.GreaterThanOrEqual(Vector512<int>.Indices, Vector512.Create(Width - columns % Width)).AsSingle();
             _lastX = Vector512.Load(x + columns - Width) & _kept;
@@ -113,7 +120,7 @@ internal readonly unsafe partial struct Avx512Kernels
             for (end += 3 * Width; x <= end; x += Width, at += T.Bytes)
                 s0 = Vector512.FusedMultiplyAdd(T.Load(at), Vector512.Load(x), s0);
             if (_columns % Width > 0)
-                s1 = Vector512.FusedMultiplyAdd(T.Load(row + (nint)T.Type.RowBytes(_columns) - T.Bytes) & _kept, _lastX, s1);
+                s1 = Vector512.FusedMultiplyAdd(T.Load(row + _lastAt) & _kept, _lastX, s1);
             return (s0 + s1) + (s2 + s3);
         }
     }
@@ -126,7 +133,7 @@ internal readonly unsafe partial struct Avx512Kernels
             Sse.Prefetch0(at + AheadBytes + line);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    [MethodImpl(AsWritten)]
     private static void BlockDots<T>(in WeightMatrix matrix, int first, int rows, float* x, float* y) where T : struct, IBlocks
     {
         for (int r = 0; r < rows; r += RowsAtOnce)

@@ -26,7 +26,8 @@ internal readonly unsafe partial struct Avx512Kernels
             Put(c + t * cStride, Vector512.Load(sums + t * Width), accumulate);
     }
 
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    // As much as is inlined into one method, and so a call.
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void AddSixteen(int tokens, float* a, nint aStride, float* x, nint xStride, float* sums)
     {
         Interleave(a, aStride, out Vector512<float> a0, out Vector512<float> a1, out Vector512<float> a2, out Vector512<float> a3);
