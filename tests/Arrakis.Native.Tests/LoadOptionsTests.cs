@@ -51,7 +51,7 @@ public sealed class LoadOptionsTests
 
     [Theory]
     [MemberData(nameof(Formats))]
-    public void What_is_read_ahead_of_a_pass_is_in_memory_and_a_file_cut_short_ends_it(string format)
+    public void Reading_ahead_goes_as_far_as_the_system_and_the_file_do(string format)
     {
         bool able = OperatingSystem.IsLinux() && Environment.OSVersion.Version >= new Version(5, 14);
         using var folder = new TemporaryFolder();

@@ -26,7 +26,7 @@ internal static unsafe partial class ReadBandwidth
     private static long s_next;
     private static float s_sink;
 
-    /// <summary>GB/s (10⁹ bytes) read by all threads of a team together. What waking a core takes is nothing beside it.</summary>
+    /// <summary>GB/s (10⁹ bytes) read by all threads of a team together.</summary>
     public static double Measure(WorkerTeam team) => BytesAtOnce / Clock.Seconds(() => Run(team)) / 1e9;
 
     /// <summary>Reads <see cref="BytesAtOnce"/>.</summary>

@@ -38,7 +38,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>
         var job = new NormJob(
             before, written, x, Address(gamma), At(scale, layer), At(normalized, layer), workspace.Normed, panels, _d, _tokens, config.RmsNormEps);
         team.Run(job, RowItems, RowWork(_d));
-        return InterveneNorm(layer, scale, normalized, x, gamma) && _callTokens > 1 ? Pack(workspace.Normed, _tokens, _d) : panels;
+        return InterveneNorm(layer, scale, normalized, x, gamma) ? Pack(workspace.Normed, _tokens, _d) : panels;
     }
 
     private void SiluMultiply(float* gate, float* up, float* y) => team.Run(new SiluJob(gate, up, y, _f, _tokens), RowItems, RowWork(_f));

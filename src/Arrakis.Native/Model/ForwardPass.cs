@@ -155,7 +155,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
     {
         WeightMatrix output = weights.Layers[layer].Output;
         bool recorded = workspace.Recorded(HookPoint.Result, layer) != null;
-        if (mixed.Data == null && _callTokens > 1)
+        if (mixed.Data == null)
             mixed = Pack(z, _tokens, _q);
         if (_callTokens > 1 && config.HeadDim <= MatrixProduct<TKernels>.MostDepth)
         {
@@ -188,7 +188,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
         SiluMultiply(gate, up, hidden);
         Intervene(layer, HookPoint.MlpPost);
         Clock?.Lap(PassStage.GateUp, layer);
-        Project(hidden, _callTokens == 1 ? default : Pack(hidden, _tokens, _f), [new(w.Down, mlpOut, _d)]);
+        Project(hidden, Pack(hidden, _tokens, _f), [new(w.Down, mlpOut, _d)]);
     }
 
     private float* IfRecorded(HookPoint point, int layer) => workspace.Recorded(point, layer) == null ? null : At(point, layer);
@@ -204,13 +204,15 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
         else if (_first + _tokens == _callTokens)
         {
             float* last = workspace.Normed + (nint)(_tokens - 1) * _d;
-            Project(last, _callTokens == 1 ? default : Pack(last, 1, _d), [new(weights.Unembedding, workspace.LastLogits, config.VocabSize)]);
+            Project(last, Pack(last, 1, _d), [new(weights.Unembedding, workspace.LastLogits, config.VocabSize)]);
         }
 
         InterveneLogits();
     }
 
-    private Panels Pack(float* x, int tokens, int depth) => MatrixProduct<TKernels>.Pack(team, x, depth, tokens, depth, workspace.Packed);
+    // Nothing of a call of one token, whose products read its row.
+    private Panels Pack(float* x, int tokens, int depth) =>
+        _callTokens == 1 ? default : MatrixProduct<TKernels>.Pack(team, x, depth, tokens, depth, workspace.Packed);
 
     /// <summary>
     /// y = x Wᵀ for every product, of x packed. A call of one token is bound by reading the weights and takes the kernels for that, which read its one row.

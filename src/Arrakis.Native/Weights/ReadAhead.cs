@@ -69,14 +69,14 @@ internal sealed partial class ReadAhead(LlamaWeights weights, Func<bool> stop)
                 LlamaLayer w = weights.Layers[layer];
                 foreach (WeightMatrix matrix in new[] { w.Query, w.Key, w.Value, w.Output, w.Gate, w.Up, w.Down })
                 {
-                    if (!Read(matrix, stop))
+                    if (!Read(matrix))
                         return false;
                 }
 
                 Reached(layer + 1);
             }
 
-            return Read(weights.Unembedding, stop);
+            return Read(weights.Unembedding);
         }
         finally
         {
@@ -93,7 +93,7 @@ internal sealed partial class ReadAhead(LlamaWeights weights, Func<bool> stop)
         }
     }
 
-    private static bool Read(in WeightMatrix matrix, Func<bool> stop)
+    private bool Read(in WeightMatrix matrix)
     {
         nint end = matrix.Data + matrix.Rows * matrix.RowBytes;
         for (nint at = matrix.Data / Environment.SystemPageSize * Environment.SystemPageSize; at < end; at += (nint)BytesAtOnce)

@@ -32,7 +32,7 @@ public sealed class WorkerTeamTests
         using var team = new WorkerTeam(2);
         int* workers = stackalloc int[8];
         // The first item does not end before all others have: its worker's other items can only be done by the other.
-        var others = new CountdownEvent(7);
+        using var others = new CountdownEvent(7);
         GCHandle handle = GCHandle.Alloc(others);
         team.Run(new Wait(handle, workers), 8);
         handle.Free();
@@ -46,7 +46,7 @@ public sealed class WorkerTeamTests
         for (int i = 0; i < 3; i++)
         {
             InvalidOperationException thrown = Assert.Throws<InvalidOperationException>(() => team.Run(new Fail(), 9));
-            Assert.IsType<NotImplementedException>(thrown.InnerException);
+            Assert.IsType<TimeoutException>(thrown.InnerException);
         }
     }
 
@@ -75,6 +75,6 @@ public sealed class WorkerTeamTests
 
     private readonly struct Fail : IJob<Fail>
     {
-        public static void Run(in Fail job, int item, int worker) => throw new NotImplementedException();
+        public static void Run(in Fail job, int item, int worker) => throw new TimeoutException();
     }
 }
