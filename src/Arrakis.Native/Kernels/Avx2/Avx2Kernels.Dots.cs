@@ -87,13 +87,14 @@ internal readonly unsafe partial struct Avx2Kernels
     [MethodImpl(AsWritten)]
     private static void BlockDots<T>(in WeightMatrix matrix, int first, int rows, float* x, float* y) where T : struct, IBlocks
     {
+        float* scales = HalfTable.Floats;
         for (int r = 0; r < rows; r++)
         {
             byte* block = matrix.Row(first + r);
             Vector256<float> s0 = Vector256<float>.Zero, s1 = s0, s2 = s0, s3 = s0;
             for (int k = 0; k < matrix.Columns; k += 4 * Width, block += T.Bytes)
             {
-                Vector256<float> scale = ScaleOf(block);
+                var scale = Vector256.Create(scales[*(ushort*)block]);
                 s0 = Fma.MultiplyAdd(T.Load(block, 0) * scale, Vector256.Load(x + k), s0);
                 s1 = Fma.MultiplyAdd(T.Load(block, 1) * scale, Vector256.Load(x + k + Width), s1);
                 s2 = Fma.MultiplyAdd(T.Load(block, 2) * scale, Vector256.Load(x + k + 2 * Width), s2);
@@ -116,16 +117,14 @@ internal readonly unsafe partial struct Avx2Kernels
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void WidenBlocks<T>(byte* source, int count, float* destination) where T : struct, IBlocks
     {
+        float* scales = HalfTable.Floats;
         for (int i = 0; i < count; i += 4 * Width, source += T.Bytes)
         {
-            Vector256<float> scale = ScaleOf(source);
+            var scale = Vector256.Create(scales[*(ushort*)source]);
             for (int part = 0; part < 4; part++)
                 (T.Load(source, part) * scale).Store(destination + i + part * Width);
         }
     }
-
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector256<float> ScaleOf(byte* block) => HalfPrecision.ToSingle(Vector256.Create((int)*(short*)block));
 
     private readonly struct F32 : IElements
     {

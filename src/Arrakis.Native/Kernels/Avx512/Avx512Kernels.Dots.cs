@@ -135,42 +135,46 @@ internal readonly unsafe partial struct Avx512Kernels
     [MethodImpl(AsWritten)]
     private static void BlockDots<T>(in WeightMatrix matrix, int first, int rows, float* x, float* y) where T : struct, IBlocks
     {
-        int columns = matrix.Columns;
+        int blocks = matrix.Columns / (2 * Width);
+        float* scales = HalfTable.Floats;
         for (int r = 0; r < rows; r += RowsAtOnce)
         {
             Rows(in matrix, first, r, rows, out byte* row0, out byte* row1, out byte* row2, out byte* row3);
-            Put(Sums(Times<T>(row0, x, columns), Times<T>(row1, x, columns), Times<T>(row2, x, columns), Times<T>(row3, x, columns)), y + r, rows - r);
+            Put(Sums(Times<T>(row0, x, blocks, scales), Times<T>(row1, x, blocks, scales), Times<T>(row2, x, blocks, scales), Times<T>(row3, x, blocks, scales)), y + r, rows - r);
         }
     }
 
-    /// <summary>Sixteen sums, which added are the product of x with a row of blocks. The scales of four blocks are widened together.</summary>
+    /// <summary>Sixteen sums, which added are the product of x with a row of blocks.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<float> Times<T>(byte* block, float* x, int columns) where T : struct, IBlocks
+    private static Vector512<float> Times<T>(byte* block, float* x, int blocks, float* scales) where T : struct, IBlocks
     {
         Vector512<float> s0 = Vector512<float>.Zero, s1 = s0, s2 = s0, s3 = s0;
-        int k = 0;
-        for (; k + 8 * Width <= columns; k += 8 * Width, x += 8 * Width, block += 4 * T.Bytes)
+        byte* end = block + (nint)blocks * T.Bytes - 4 * T.Bytes;
+        for (; block <= end; x += 8 * Width, block += 4 * T.Bytes)
         {
             FetchAhead(block, 4 * T.Bytes);
-            Vector128<float> scales = HalfPrecision.ToSingle(
-                Vector128.Create(*(short*)block, *(short*)(block + T.Bytes), *(short*)(block + 2 * T.Bytes), *(short*)(block + 3 * T.Bytes)).ToVector256Unsafe()).GetLower();
-            s0 = AddBlock<T>(block, x, scales[0], s0);
-            s1 = AddBlock<T>(block + T.Bytes, x + 2 * Width, scales[1], s1);
-            s2 = AddBlock<T>(block + 2 * T.Bytes, x + 4 * Width, scales[2], s2);
-            s3 = AddBlock<T>(block + 3 * T.Bytes, x + 6 * Width, scales[3], s3);
+            s0 = AddBlock<T>(block, x, scales, s0);
+            s1 = AddBlock<T>(block + T.Bytes, x + 2 * Width, scales, s1);
+            s2 = AddBlock<T>(block + 2 * T.Bytes, x + 4 * Width, scales, s2);
+            s3 = AddBlock<T>(block + 3 * T.Bytes, x + 6 * Width, scales, s3);
         }
 
-        for (; k < columns; k += 2 * Width, x += 2 * Width, block += T.Bytes)
-            s0 = AddBlock<T>(block, x, HalfPrecision.ToSingle(Vector256.Create((int)*(short*)block))[0], s0);
+        for (end += 4 * T.Bytes; block < end; x += 2 * Width, block += T.Bytes)
+        {
+            FetchAhead(block, T.Bytes);
+            s0 = AddBlock<T>(block, x, scales, s0);
+        }
+
         return (s0 + s1) + (s2 + s3);
     }
 
     // The block's integers are multiplied first and its scale last: one multiplication by the scale for the two halves.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<float> AddBlock<T>(byte* block, float* x, float scale, Vector512<float> sum) where T : struct, IBlocks
+    private static Vector512<float> AddBlock<T>(byte* block, float* x, float* scales, Vector512<float> sum) where T : struct, IBlocks
     {
         T.Load(block, out Vector512<float> low, out Vector512<float> high);
-        return Vector512.FusedMultiplyAdd(Vector512.FusedMultiplyAdd(high, Vector512.Load(x + Width), low * Vector512.Load(x)), Vector512.Create(scale), sum);
+        return Vector512.FusedMultiplyAdd(
+            Vector512.FusedMultiplyAdd(high, Vector512.Load(x + Width), low * Vector512.Load(x)), Vector512.Create(scales[*(ushort*)block]), sum);
     }
 
     // Past the last row the last one is read again, so that every row is summed in the same way wherever it falls.
@@ -220,10 +224,11 @@ internal readonly unsafe partial struct Avx512Kernels
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     private static void WidenBlocks<T>(byte* source, int count, float* destination) where T : struct, IBlocks
     {
+        float* scales = HalfTable.Floats;
         for (int i = 0; i < count; i += 2 * Width, source += T.Bytes)
         {
             T.Load(source, out Vector512<float> low, out Vector512<float> high);
-            Vector512<float> scale = HalfPrecision.ToSingle(Vector512.Create((int)*(short*)source));
+            Vector512<float> scale = Vector512.Create(scales[*(ushort*)source]);
             (low * scale).Store(destination + i);
             (high * scale).Store(destination + i + Width);
         }
