@@ -10,7 +10,7 @@ internal static unsafe partial class MatrixProduct<TKernels>
     private static void FewTiles(
         in Panels x, in Product product, int firstRow, int rows, int k, int depth, in NextRows next, int then, float* scratch, float* sums, bool accumulate)
     {
-        int width = PanelWidth(x.Tokens, 0), across = RoundUp(rows, TKernels.Lanes), groups = across / TKernels.Lanes;
+        int width = x.Cut.Width(0), across = RoundUp(rows, TKernels.Lanes), groups = across / TKernels.Lanes;
         float* a = Rows(product.W, firstRow, rows, across, k, depth, scratch, out nint aStride);
         for (int group = 0; group < groups; group++)
         {

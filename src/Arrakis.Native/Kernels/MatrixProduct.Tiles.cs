@@ -3,7 +3,7 @@ using Arrakis.Native.Weights;
 
 namespace Arrakis.Native.Kernels;
 
-// Items of RowsPerItem outputs for all tokens. Why these sizes, for the widest tier: a tile of 8 rows by 48 tokens is 24 sums in 32 registers, 24 multiply-adds
+// Items of RowsPerItem outputs for the tokens of a part. Why these sizes, for the widest tier: a tile of 8 rows by 48 tokens is 24 sums in 32 registers, 24 multiply-adds
 // for 11 loads; 32 rows pass over a panel of 48 tokens while it is in L2 (110 KiB at a depth of 576), so that a panel is loaded for four tiles; and a depth
 // block of at most 1,024 keeps rows (128 KiB) and panel (192 KiB) in an L2 of 1 MiB together with the rows that are fetched for the next item.
 internal static unsafe partial class MatrixProduct<TKernels>
@@ -21,17 +21,21 @@ internal static unsafe partial class MatrixProduct<TKernels>
             products.CopyTo(_products);
         }
 
-        public int Items => ItemsOf(_products, _count, RowsPerItem);
+        public int Items => _x.Cut.Parts * PerPart;
+
+        private int PerPart => ItemsOf(_products, _count, RowsPerItem);
 
         public static void Run(in TileJob job, int item, int worker)
         {
-            ref readonly Product product = ref Find(in job._products, item, RowsPerItem, out int firstRow);
+            (int number, int row) = Math.DivRem(item, job.PerPart);
+            ref readonly Product product = ref Find(in job._products, row, RowsPerItem, out int firstRow);
+            var part = new Part(job._x, number);
             // What this worker does next.
             int next = item + 1;
-            NextRows ahead = next < job.Items ? new(in Find(in job._products, next, RowsPerItem, out int nextRow), nextRow) : default;
+            NextRows ahead = next < job.Items ? new(in Find(in job._products, next % job.PerPart, RowsPerItem, out int nextRow), nextRow) : default;
             float* scratch = job._scratch.Of(worker), tiles = scratch + WidenedLength;
-            Multiply(job._x, product, firstRow, ahead, scratch, tiles);
-            Write(job._x, product, firstRow, tiles, product.Y, product.YStride, away: false);
+            Multiply(part, product, firstRow, ahead, scratch, tiles);
+            Write(part, product, firstRow, tiles, product.Y, product.YStride, away: false);
         }
     }
 
@@ -43,43 +47,63 @@ internal static unsafe partial class MatrixProduct<TKernels>
         private readonly float* _rows = rows;
         private readonly WorkerScratch _scratch = scratch;
 
-        public int Items => (_gate.Outputs + RowsPerItem - 1) / RowsPerItem;
+        public int Items => _x.Cut.Parts * PerPart;
+
+        private int PerPart => (_gate.Outputs + RowsPerItem - 1) / RowsPerItem;
 
         public static void Run(in GatedJob job, int item, int worker)
         {
-            ref readonly Panels x = ref job._x;
-            int firstRow = item * RowsPerItem, next = item + 1;
-            float* scratch = job._scratch.Of(worker), gates = scratch + WidenedLength, ups = gates + TilesLength(x.Tokens);
-            Multiply(x, job._gate, firstRow, new NextRows(in job._up, firstRow), scratch, gates);
-            Multiply(x, job._up, firstRow, next < job.Items ? new(in job._gate, next * RowsPerItem) : default, scratch, ups);
+            (int number, int row) = Math.DivRem(item, job.PerPart);
+            var part = new Part(job._x, number);
+            int firstRow = row * RowsPerItem, next = item + 1;
+            float* scratch = job._scratch.Of(worker), gates = scratch + WidenedLength, ups = gates + TilesLength(part.Tokens);
+            Multiply(part, job._gate, firstRow, new NextRows(in job._up, firstRow), scratch, gates);
+            Multiply(part, job._up, firstRow, next < job.Items ? new(in job._gate, next % job.PerPart * RowsPerItem) : default, scratch, ups);
             if (job._gate.Y != null)
-                Write(x, job._gate, firstRow, gates, job._gate.Y, job._gate.YStride, away: true);
+                Write(part, job._gate, firstRow, gates, job._gate.Y, job._gate.YStride, away: true);
             if (job._up.Y != null)
-                Write(x, job._up, firstRow, ups, job._up.Y, job._up.YStride, away: true);
+                Write(part, job._up, firstRow, ups, job._up.Y, job._up.YStride, away: true);
             int rows = Math.Min(RowsPerItem, job._gate.Outputs - firstRow);
-            if (Few(x, job._gate))
-            {
-                int across = RoundUp(rows, TKernels.Lanes), width = PanelWidth(x.Tokens, 0);
-                TKernels.SiluMultiply(gates, ups, gates, x.Tokens * across);
-                TKernels.Transpose(gates, across, job._hidden.Data + (nint)firstRow * width, width, x.Tokens, rows);
-                if (job._rows != null)
-                    WriteFew(x.Tokens, rows, gates, job._rows + firstRow, job._hidden.Depth);
-                return;
-            }
+            if (Few(job._x, job._gate))
+                job.FinishFew(firstRow, rows, gates, ups);
+            else
+                job.Finish(part, firstRow, rows, gates, ups);
+        }
 
-            for (int start = 0; start < x.Tokens; start += PanelTokens)
+        private void FinishFew(int firstRow, int rows, float* gates, float* ups)
+        {
+            int across = RoundUp(rows, TKernels.Lanes), width = _hidden.Cut.Width(0);
+            TKernels.SiluMultiply(gates, ups, gates, _x.Tokens * across);
+            TKernels.Transpose(gates, across, _hidden.At(0, firstRow), width, _x.Tokens, rows);
+            if (_rows != null)
+                WriteFew(_x.Tokens, rows, gates, _rows + firstRow, _hidden.Depth);
+        }
+
+        private void Finish(in Part part, int firstRow, int rows, float* gates, float* ups)
+        {
+            for (int p = part.First; p < part.End; p++)
             {
-                int width = PanelWidth(x.Tokens, start);
-                nint tile = TilesAt(start, rows);
-                float* panel = job._hidden.Data + (nint)start * job._hidden.Depth + (nint)firstRow * width;
+                int width = _hidden.Cut.Width(p);
+                nint tile = part.TilesAt(p, rows);
+                float* panel = _hidden.At(p, firstRow);
                 TKernels.SiluMultiply(gates + tile, ups + tile, panel, rows * width);
-                if (job._rows != null)
-                {
-                    float* y = job._rows + (nint)start * job._hidden.Depth + firstRow;
-                    TKernels.TransposeAway(panel, width, y, job._hidden.Depth, rows, Math.Min(width, x.Tokens - start));
-                }
+                if (_rows != null)
+                    TKernels.TransposeAway(panel, width, _rows + (nint)_hidden.Cut.Start(p) * _hidden.Depth + firstRow, _hidden.Depth, rows, _hidden.Cut.Count(p));
             }
         }
+    }
+
+    /// <summary>A run of panels, whose tokens an item is for.</summary>
+    private readonly struct Part(in Panels x, int number)
+    {
+        public readonly Panels X = x;
+        public readonly int First = x.Cut.Panels / x.Cut.Parts * number, End = x.Cut.Panels / x.Cut.Parts * (number + 1);
+
+        /// <summary>Its tokens, with those that fill a last vector.</summary>
+        public int Tokens => X.Cut.Start(End) - X.Cut.Start(First);
+
+        /// <summary>Where a panel's tiles begin among the part's: [rows rounded up to tiles, tokens of the panel], dense, panel after panel.</summary>
+        public nint TilesAt(int panel, int rows) => (nint)(X.Cut.Start(panel) - X.Cut.Start(First)) * Groups(rows) * TKernels.TileRows;
     }
 
     /// <summary>The rows of a matrix that a worker reads after those that it computes with.</summary>
@@ -103,15 +127,13 @@ internal static unsafe partial class MatrixProduct<TKernels>
 
     private static int Groups(int rows) => (rows + TKernels.TileRows - 1) / TKernels.TileRows;
 
-    /// <summary>Where the tiles of a panel begin: [rows rounded up to tiles, tokens of the panel], dense, panel after panel.</summary>
-    private static nint TilesAt(int start, int rows) => (nint)start * Groups(rows) * TKernels.TileRows;
-
-    /// <summary>The tiles of an item: its outputs for all tokens.</summary>
-    private static void Multiply(in Panels x, in Product product, int firstRow, in NextRows next, float* scratch, float* tiles)
+    /// <summary>The tiles of an item: its outputs for the tokens of its part.</summary>
+    private static void Multiply(in Part part, in Product product, int firstRow, in NextRows next, float* scratch, float* tiles)
     {
+        ref readonly Panels x = ref part.X;
         int rows = Math.Min(RowsPerItem, product.Outputs - firstRow);
         int block = BlockOf(product, x.Depth);
-        float* parts = tiles + TilesLength(x.Tokens);
+        float* parts = tiles + TilesLength(part.Tokens);
         for (int k = 0; k < x.Depth; k += block)
         {
             int depth = Math.Min(block, x.Depth - k);
@@ -123,40 +145,40 @@ internal static unsafe partial class MatrixProduct<TKernels>
             if (Few(x, product))
                 FewTiles(x, product, firstRow, rows, k, depth, ahead, then, scratch, sums, accumulate);
             else
-                Tiles(x, product, firstRow, rows, k, depth, ahead, then, scratch, sums, accumulate);
+                Tiles(part, product, firstRow, rows, k, depth, ahead, then, scratch, sums, accumulate);
             if (product.Parts == null)
                 continue;
             nint partsStride = x.Depth / block * (nint)product.Outputs;
-            Write(x, product, firstRow, sums, product.Parts + (nint)(k / block) * product.Outputs, partsStride, away: true);
+            Write(part, product, firstRow, sums, product.Parts + (nint)(k / block) * product.Outputs, partsStride, away: true);
             if (apart)
-                TKernels.Add(tiles, parts, tiles, TilesLength(x.Tokens));
+                TKernels.Add(tiles, parts, tiles, TilesLength(part.Tokens));
         }
     }
 
     private static void Tiles(
-        in Panels x, in Product product, int firstRow, int rows, int k, int depth, in NextRows next, int then, float* scratch, float* sums, bool accumulate)
+        in Part part, in Product product, int firstRow, int rows, int k, int depth, in NextRows next, int then, float* scratch, float* sums, bool accumulate)
     {
         int groups = Groups(rows), all = groups * TKernels.TileRows, tile = 0;
         // Two-byte rows are widened for a tile while the one before it computes; only the first tile's before that.
         bool inPassing = TKernels.WidensAhead && !product.Transposed && product.W.Type is ElementType.BF16 or ElementType.F16 && depth % Ahead.Interval == 0;
-        int count = (x.Tokens + PanelTokens - 1) / PanelTokens * groups - (inPassing ? groups - 1 : 0);
+        int count = (part.End - part.First) * groups - (inPassing ? groups - 1 : 0);
         nint aStride;
         float* a =
             product.Transposed ? Columns(product.W, firstRow, rows, all, k, depth, scratch, out aStride) :
             inPassing ? Rows(product.W, firstRow, Math.Min(rows, TKernels.TileRows), TKernels.TileRows, k, depth, scratch, out aStride) :
             Rows(product.W, firstRow, rows, all, k, depth, scratch, out aStride);
-        for (int start = 0; start < x.Tokens; start += PanelTokens)
+        for (int p = part.First; p < part.End; p++)
         {
-            int width = PanelWidth(x.Tokens, start);
-            float* panel = x.Data + (nint)start * x.Depth + (nint)k * width;
+            int width = part.X.Cut.Width(p);
+            float* panel = part.X.At(p, k), tiles = sums + part.TilesAt(p, rows);
             for (int r = 0; r < all; r += TKernels.TileRows)
             {
                 int after = r + TKernels.TileRows;
-                Ahead ahead = inPassing && start == 0 && after < all
+                Ahead ahead = inPassing && p == part.First && after < all
                     ? Widening(product.W, firstRow + after, Math.Min(rows - after, TKernels.TileRows), k, a + after * aStride, aStride)
                     : next.Part(tile++, count, then);
                 TKernels.Tile(
-                    width / TKernels.Lanes, depth, a + r * aStride, aStride, 1, panel, width, sums + TilesAt(start, rows) + r * width, accumulate, in ahead);
+                    width / TKernels.Lanes, depth, a + r * aStride, aStride, 1, panel, width, tiles + r * width, accumulate, in ahead);
             }
         }
     }
@@ -165,22 +187,23 @@ internal static unsafe partial class MatrixProduct<TKernels>
         new(w.Row(firstRow) + w.Type.RowBytes(w.FirstColumn + k), w.RowBytes, rows, (int)w.Type.RowBytes(Ahead.Interval)) { To = to, ToStride = stride, Type = w.Type };
 
     /// <summary>An item's tiles, turned into rows of y.</summary>
-    private static void Write(in Panels x, in Product product, int firstRow, float* tiles, float* y, nint yStride, bool away)
+    private static void Write(in Part part, in Product product, int firstRow, float* tiles, float* y, nint yStride, bool away)
     {
         int rows = Math.Min(RowsPerItem, product.Outputs - firstRow);
-        if (Few(x, product))
+        if (Few(part.X, product))
         {
-            WriteFew(x.Tokens, rows, tiles, y + firstRow, yStride);
+            WriteFew(part.X.Tokens, rows, tiles, y + firstRow, yStride);
             return;
         }
 
-        for (int start = 0; start < x.Tokens; start += PanelTokens)
+        for (int p = part.First; p < part.End; p++)
         {
-            int width = PanelWidth(x.Tokens, start), tokens = Math.Min(width, x.Tokens - start);
+            int width = part.X.Cut.Width(p), tokens = part.X.Cut.Count(p);
+            float* tile = tiles + part.TilesAt(p, rows), to = y + part.X.Cut.Start(p) * yStride + firstRow;
             if (away)
-                TKernels.TransposeAway(tiles + TilesAt(start, rows), width, y + start * yStride + firstRow, yStride, rows, tokens);
+                TKernels.TransposeAway(tile, width, to, yStride, rows, tokens);
             else
-                TKernels.Transpose(tiles + TilesAt(start, rows), width, y + start * yStride + firstRow, yStride, rows, tokens);
+                TKernels.Transpose(tile, width, to, yStride, rows, tokens);
         }
     }
 

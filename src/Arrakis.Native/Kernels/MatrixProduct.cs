@@ -27,19 +27,11 @@ internal readonly unsafe struct Product(WeightMatrix w, float* y, nint yStride, 
     public int Outputs => Transposed ? W.Columns : W.Rows;
 }
 
-/// <summary>Up to three products of the same x, whose items are drawn from one counter: q, k, v; gate, up.</summary>
+/// <summary>Up to three products of the same x, whose items are numbered through: q, k, v; gate, up.</summary>
 [InlineArray(3)]
 internal struct Products
 {
     private Product _first;
-}
-
-/// <summary>Activations packed for <see cref="IKernels.Tile"/>: panels of tokens side by side, [depth, tokens of the panel].</summary>
-internal readonly unsafe struct Panels(float* data, int tokens, int depth)
-{
-    public readonly float* Data = data;
-    public readonly int Tokens = tokens;
-    public readonly int Depth = depth;
 }
 
 /// <summary>
@@ -62,10 +54,17 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
     /// <summary>Tokens that are packed together: of any tier, whole vectors, which lie in one panel each.</summary>
     public const int PackedAtOnce = 16;
 
-    /// <summary>Tokens of a panel; the last one may have fewer.</summary>
-    public static int PanelTokens => TKernels.Lanes * TKernels.TileVectors;
+    /// <summary>Tokens of the widest panel.</summary>
+    public static int MostPanelTokens => TKernels.Lanes * TKernels.TileVectors;
 
     private static int RowsPerItem => 32 / TKernels.TileRows * TKernels.TileRows;
+
+    /// <summary>
+    /// How <paramref name="tokens"/> are shared out among workers for products with matrices of a type. Every part reads all weights, and widens what is not float32:
+    /// of fewer tokens than these it would do so for too few multiply-adds.
+    /// </summary>
+    public static Cut CutOf(int tokens, int workers, ElementType type) =>
+        Cut.Of(tokens, TKernels.Lanes, TKernels.TileVectors, workers, leastPart: type == ElementType.F32 ? 64 : 128);
 
     /// <summary>Floats that <paramref name="tokens"/> activations of <paramref name="depth"/> take when packed.</summary>
     public static long PackedLength(int tokens, int depth) => (long)RoundUp(tokens, TKernels.Lanes) * depth;
@@ -80,10 +79,14 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
     private static int TilesLength(int tokens) => RowsPerItem * RoundUp(tokens, TKernels.Lanes);
 
     /// <summary>Packs x [tokens, depth] into panels.</summary>
-    public static Panels Pack(WorkerTeam team, float* x, nint xStride, int tokens, int depth, float* packed)
+    public static Panels Pack(WorkerTeam team, float* x, nint xStride, int tokens, int depth, float* packed) =>
+        Pack(team, x, xStride, CutOf(tokens, team.Size, ElementType.F32), depth, packed);
+
+    /// <summary>Packs x [tokens, depth] into the panels of a cut.</summary>
+    public static Panels Pack(WorkerTeam team, float* x, nint xStride, in Cut cut, int depth, float* packed)
     {
-        var panels = new Panels(packed, tokens, depth);
-        team.Run(new PackJob(panels, x, xStride), PackJob.Items(panels), 8L * tokens * depth);
+        var panels = new Panels(packed, depth, cut);
+        team.Run(new PackJob(panels, x, xStride), PackJob.Items(panels), 8L * cut.Tokens * depth);
         return panels;
     }
 
@@ -95,8 +98,8 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
     {
         for (int token = first; token < Math.Min(first + PackedAtOnce, panels.Tokens); token += TKernels.Lanes, x += TKernels.Lanes * xStride)
         {
-            int start = token / PanelTokens * PanelTokens, width = PanelWidth(panels.Tokens, start), tokens = Math.Min(TKernels.Lanes, panels.Tokens - token);
-            float* destination = panels.Data + (nint)start * panels.Depth + (nint)k * width + (token - start);
+            int panel = panels.Cut.PanelOf(token), width = panels.Cut.Width(panel), tokens = Math.Min(TKernels.Lanes, panels.Tokens - token);
+            float* destination = panels.At(panel, k) + (token - panels.Cut.Start(panel));
             TKernels.Transpose(x, xStride, destination, width, tokens, depth);
             for (nint i = 0; i < depth && tokens < TKernels.Lanes; i++)
                 new Span<float>(destination + i * width + tokens, TKernels.Lanes - tokens).Clear();
@@ -116,7 +119,7 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
     /// </summary>
     public static Panels MultiplyGated(WorkerTeam team, in Panels x, in Product gate, in Product up, float* rows, float* packed, in WorkerScratch scratch)
     {
-        var hidden = new Panels(packed, x.Tokens, gate.Outputs);
+        var hidden = new Panels(packed, gate.Outputs, x.Cut);
         var job = new GatedJob(x, gate, up, hidden, rows, scratch);
         team.Run(job, job.Items, x.Tokens * Weights([gate, up]));
         return hidden;
@@ -147,8 +150,6 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
     private static int BlockOf(in Product product, int depth) => product.PartDepth > 0 ? product.PartDepth : DepthBlock(depth);
 
     private static int RoundUp(int value, int multiple) => (value + multiple - 1) / multiple * multiple;
-
-    private static int PanelWidth(int tokens, int start) => Math.Min(PanelTokens, RoundUp(tokens - start, TKernels.Lanes));
 
     private static int ItemsOf(in Products products, int count, int rowsPerItem)
     {
@@ -191,7 +192,8 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
 
     private readonly struct DotsJob : IJob<DotsJob>
     {
-        private const int RowsPerItem = 64;
+        // Of the few hundred rows of a small projection, as many items as two or four workers have equal shares of.
+        private const int RowsPerItem = 32;
 
         private readonly float* _x;
         private readonly Products _products;

@@ -12,7 +12,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>
     // Past this many keys a block is one vector of queries, so that a worker's scores stay small.
     private const int ManyKeys = 4096;
 
-    private static int QueriesPerBlock(int keys) => keys > ManyKeys ? TKernels.Lanes : TKernels.Lanes * TKernels.TileVectors;
+    private static int QueriesPerBlock(int keys) => keys > ManyKeys ? TKernels.Lanes : MatrixProduct<TKernels>.MostPanelTokens;
 
     private static int RoundUp(int value, int multiple) => (value + multiple - 1) / multiple * multiple;
 
@@ -32,9 +32,9 @@ internal sealed unsafe partial class ForwardPass<TKernels>
     /// </summary>
     private Panels Attend(int layer, float* rotQ, float* z)
     {
-        bool packs = _callTokens > 1 && Interventions is null && QueriesPerBlock(_callKeys) == MatrixProduct<TKernels>.PanelTokens &&
+        bool packs = _callTokens > 1 && Interventions is null && _callKeys <= ManyKeys &&
             config.HeadDim % TKernels.TileRows == 0 && config.HeadDim <= MatrixProduct<TKernels>.MostDepth;
-        Panels panels = packs ? new(workspace.Packed, _tokens, _q) : default;
+        Panels panels = packs ? new(workspace.Packed, _q, _cut) : default;
         int next = AttendReaders(layer, rotQ, z);
         Attend(
             layer, next, config.NumAttentionHeads - next, rotQ, packs && workspace.Recorded(HookPoint.Z, layer) == null ? null : z,
@@ -45,8 +45,9 @@ internal sealed unsafe partial class ForwardPass<TKernels>
     private void Attend(int layer, int firstHead, int heads, float* rotQ, float* z, float* packed, float* keys, float* values)
     {
         using PlanHandle plan = RowInterventions(layer);
+        Cut queries = _callKeys > ManyKeys ? Cut.Of(_tokens, TKernels.Lanes, mostVectors: 1, workers: 1, leastPart: _tokens) : _cut;
         var job = new AttentionJob(
-            config, firstHead, heads, _position, _tokens, _callTokens, _callKeys, rotQ, z, packed, keys, values, cache.RowStride, cache.HeadStride,
+            config, firstHead, heads, queries, _position, _callTokens, _callKeys, rotQ, z, packed, keys, values, cache.RowStride, cache.HeadStride,
             Rows(HookPoint.AttnScores, layer), Rows(HookPoint.Pattern, layer), workspace.Workers, layer, plan.Handle);
         team.Run(job, job.Items, 2L * heads * _tokens * _callKeys * config.HeadDim);
     }
@@ -85,33 +86,29 @@ internal sealed unsafe partial class ForwardPass<TKernels>
     }
 
     private readonly struct AttentionJob(
-        LlamaConfig c, int firstHead, int headCount, int position, int tokens, int callTokens, int callKeys, float* q, float* z, float* packed, float* keys, float* values,
+        LlamaConfig c, int firstHead, int headCount, Cut queries, int position, int callTokens, int callKeys, float* q, float* z, float* packed, float* keys, float* values,
         int rowStride, nint headStride, float* scores, float* pattern, WorkerScratch scratch, int layer, GCHandle interventions) : IJob<AttentionJob>
     {
         private readonly int _firstHead = firstHead, _headCount = headCount, _layer = layer;
         private readonly GCHandle _interventions = interventions;
         private readonly int _heads = c.NumAttentionHeads, _group = c.HeadsPerKeyValueHead, _headDim = c.HeadDim;
-        private readonly int _position = position, _tokens = tokens, _rowStride = rowStride, _callKeys = callKeys, _callTokens = callTokens;
+        private readonly Cut _queries = queries;
+        private readonly int _position = position, _rowStride = rowStride, _callKeys = callKeys, _callTokens = callTokens;
         private readonly nint _headStride = headStride;
         private readonly float* _q = q, _z = z, _packed = packed, _keys = keys, _values = values, _scores = scores, _pattern = pattern;
         private readonly float _scale = 1 / MathF.Sqrt(c.HeadDim);
         private readonly WorkerScratch _scratch = scratch;
 
-        private int BlockLength => QueriesPerBlock(_callKeys);
-
-        private int Blocks => (_tokens + BlockLength - 1) / BlockLength;
-
         private nint QueryStride => (nint)_heads * _headDim;
 
-        public int Items => _headCount * Blocks;
+        public int Items => _headCount * _queries.Panels;
 
         public static void Run(in AttentionJob job, int item, int worker)
         {
-            // Late blocks see the most keys: they go first, so that the last items are the short ones.
-            (int fromLast, int head) = Math.DivRem(item, job._headCount);
+            // In the order of tokens, so that most stay with the worker who has their rows in cache; who is done with early ones, which see few keys, takes late ones.
+            (int panel, int head) = Math.DivRem(item, job._headCount);
             head += job._firstHead;
-            int first = (job.Blocks - 1 - fromLast) * job.BlockLength;
-            int queries = Math.Min(job.BlockLength, job._tokens - first);
+            int first = job._queries.Start(panel), queries = job._queries.Count(panel);
             float* keys = job._keys + head / job._group * job._headStride;
             float* values = job._values + head / job._group * job._headStride;
             var block = new Block(job, head, first, queries, job._scratch.Of(worker));

@@ -34,11 +34,11 @@ internal sealed unsafe partial class ForwardPass<TKernels>
 
     private Panels Norm(int layer, HookPoint scale, HookPoint normalized, float* before, float* written, float* x, float[] gamma)
     {
-        Panels panels = _callTokens == 1 ? default : new(workspace.Packed, _tokens, _d);
+        Panels panels = _callTokens == 1 ? default : new(workspace.Packed, _d, _cut);
         var job = new NormJob(
             before, written, x, Address(gamma), At(scale, layer), At(normalized, layer), workspace.Normed, panels, _d, _tokens, config.RmsNormEps);
         team.Run(job, RowItems, RowWork(_d));
-        return InterveneNorm(layer, scale, normalized, x, gamma) ? Pack(workspace.Normed, _tokens, _d) : panels;
+        return InterveneNorm(layer, scale, normalized, x, gamma) ? Pack(workspace.Normed, _d) : panels;
     }
 
     private void SiluMultiply(float* gate, float* up, float* y) => team.Run(new SiluJob(gate, up, y, _f, _tokens), RowItems, RowWork(_f));

@@ -62,6 +62,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
     // The tokens that are on their way through the blocks: from _first of the call on, _tokens of them, the first at position _position.
     private int _first;
     private int _tokens;
+    private Cut _cut;
     private int _position;
     private int _callTokens;
     private int _callKeys;
@@ -84,6 +85,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
         for (_first = 0; _first < ids.Length; _first += _tokens)
         {
             _tokens = Math.Min(chunk, ids.Length - _first);
+            _cut = MatrixProduct<TKernels>.CutOf(_tokens, team.Size, weights.Layers[0].Gate.Type);
             _position = past + _first;
             Embed(ids.Slice(_first, _tokens));
             Clock?.Lap(PassStage.Embed);
@@ -156,7 +158,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
         WeightMatrix output = weights.Layers[layer].Output;
         bool recorded = workspace.Recorded(HookPoint.Result, layer) != null;
         if (mixed.Data == null)
-            mixed = Pack(z, _tokens, _q);
+            mixed = Pack(z, _q);
         if (_callTokens > 1 && config.HeadDim <= MatrixProduct<TKernels>.MostDepth)
         {
             Project(z, mixed, [new(output, attnOut, _d) { PartDepth = config.HeadDim, Parts = recorded ? At(HookPoint.Result, layer) : null }]);
@@ -188,7 +190,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
         SiluMultiply(gate, up, hidden);
         Intervene(layer, HookPoint.MlpPost);
         Clock?.Lap(PassStage.GateUp, layer);
-        Project(hidden, Pack(hidden, _tokens, _f), [new(w.Down, mlpOut, _d)]);
+        Project(hidden, Pack(hidden, _f), [new(w.Down, mlpOut, _d)]);
     }
 
     private float* IfRecorded(HookPoint point, int layer) => workspace.Recorded(point, layer) == null ? null : At(point, layer);
@@ -204,15 +206,17 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
         else if (_first + _tokens == _callTokens)
         {
             float* last = workspace.Normed + (nint)(_tokens - 1) * _d;
-            Project(last, Pack(last, 1, _d), [new(weights.Unembedding, workspace.LastLogits, config.VocabSize)]);
+            Project(last, Pack(last, _d, MatrixProduct<TKernels>.CutOf(1, team.Size, weights.Unembedding.Type)), [new(weights.Unembedding, workspace.LastLogits, config.VocabSize)]);
         }
 
         InterveneLogits();
     }
 
+    private Panels Pack(float* x, int depth) => Pack(x, depth, _cut);
+
     // Nothing of a call of one token, whose products read its row.
-    private Panels Pack(float* x, int tokens, int depth) =>
-        _callTokens == 1 ? default : MatrixProduct<TKernels>.Pack(team, x, depth, tokens, depth, workspace.Packed);
+    private Panels Pack(float* x, int depth, in Cut cut) =>
+        _callTokens == 1 ? default : MatrixProduct<TKernels>.Pack(team, x, depth, cut, depth, workspace.Packed);
 
     /// <summary>
     /// y = x Wᵀ for every product, of x packed. A call of one token is bound by reading the weights and takes the kernels for that, which read its one row.

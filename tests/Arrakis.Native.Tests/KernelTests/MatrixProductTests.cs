@@ -43,7 +43,8 @@ public sealed class MatrixProductTests
                     Check(team, tokens, rows, columns, first, count);
             }
 
-            foreach (int tokens in new[] { 2, 65 })
+            // The last are so many that each worker has tokens of its own.
+            foreach (int tokens in new[] { 2, 65, 145 })
             {
                 CheckParts(team, tokens, outputs: 70, part: 32, parts: 3);
                 CheckGated(team, tokens, outputs: 70, depth: 64);
@@ -51,6 +52,8 @@ public sealed class MatrixProductTests
 
             CheckFew(team, outputs: 70, depth: 32);
             CheckFew(team, outputs: 33, depth: 1056);
+            CheckTeams(tokens: 200, outputs: 70, depth: 64);
+            Check(team, 145, 33, 96, 31, 33);
             Check(team, 5, 1061, 64, 5, 40);
             Check(team, 5, 37, 1120, 9, 1097);
         }
@@ -186,6 +189,27 @@ public sealed class MatrixProductTests
             {
                 MatrixProduct<T>.Multiply(team, MatrixProduct<T>.Pack(team, x, depth, tokens, depth, packed), [new Product(w, few, outputs)], scratch);
                 Assert.Equal(new Span<float>(all, tokens * outputs).ToArray(), new Span<float>(few, tokens * outputs).ToArray());
+            }
+
+            GC.KeepAlive(arena);
+        }
+
+        /// <summary>A product has the same bits, however many workers share it and its tokens.</summary>
+        private void CheckTeams(int tokens, int outputs, int depth)
+        {
+            var arena = new Arena();
+            WeightMatrix w = Matrix(arena, outputs, depth);
+            int size = tokens * outputs;
+            float* x = arena.Take(tokens * depth), y = arena.Take(size), packed = arena.Take(MatrixProduct<T>.PackedLength(tokens, depth));
+            Numbers(tokens * depth).CopyTo(new Span<float>(x, tokens * depth));
+            float[]? alone = null;
+            foreach (int workers in new[] { 1, 2, 3, 5 })
+            {
+                using var team = new WorkerTeam(workers, leastShared: 0);
+                new Span<float>(y, size).Fill(float.NaN);
+                MatrixProduct<T>.Multiply(team, MatrixProduct<T>.Pack(team, x, depth, tokens, depth, packed), [new Product(w, y, outputs)], Scratch(arena, team, tokens));
+                float[] shared = new Span<float>(y, size).ToArray();
+                Assert.Equal(alone ??= shared, shared);
             }
 
             GC.KeepAlive(arena);

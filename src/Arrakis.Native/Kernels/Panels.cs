@@ -1,0 +1,57 @@
+namespace Arrakis.Native.Kernels;
+
+/// <summary>
+/// How tokens are shared out: vectors of them in panels as equal as can be, and runs of panels in parts. A worker who has a part to itself computes with activations
+/// that it packed and writes rows that no one else writes, so that the cores' caches do not pull lines from each other; workers who have a part in common share its outputs.
+/// </summary>
+/// <param name="Tokens">How many.</param>
+/// <param name="Lanes">Tokens of a vector.</param>
+/// <param name="Panels">How many panels.</param>
+/// <param name="Parts">How many parts; a divisor of the panels.</param>
+internal readonly record struct Cut(int Tokens, int Lanes, int Panels, int Parts)
+{
+    /// <summary>As many parts as there are workers, if they are <paramref name="leastPart"/> long, and in each as few panels of at most so many vectors as can be; of no tokens none.</summary>
+    public static Cut Of(int tokens, int lanes, int mostVectors, int workers, int leastPart)
+    {
+        if (tokens == 0)
+            return new(0, lanes, 0, 0);
+        int vectors = (tokens + lanes - 1) / lanes;
+        for (int parts = Math.Max(1, Math.Min(workers, tokens / leastPart)); ; parts--)
+        {
+            // Where panels are one vector wide, their number may not fall into so many equal runs.
+            int most = parts * mostVectors, panels = (vectors + most - 1) / most * parts;
+            if (panels <= vectors)
+                return new(tokens, lanes, panels, parts);
+        }
+    }
+
+    private int Vectors => (Tokens + Lanes - 1) / Lanes;
+
+    /// <summary>The first token of a panel; of the one after the last, where the last vector ends.</summary>
+    public int Start(int panel) => (int)((long)Vectors * panel / Panels) * Lanes;
+
+    /// <summary>Tokens of a panel with those that fill its last vector.</summary>
+    public int Width(int panel) => Start(panel + 1) - Start(panel);
+
+    /// <summary>Tokens of a panel.</summary>
+    public int Count(int panel) => Math.Min(Width(panel), Tokens - Start(panel));
+
+    /// <summary>The panel that a token is in.</summary>
+    public int PanelOf(int token) => (int)(((token / Lanes + 1L) * Panels - 1) / Vectors);
+}
+
+/// <summary>Activations packed for <see cref="IKernels.Tile"/>: panels of tokens side by side, [depth, tokens of the panel].</summary>
+/// <param name="data">Panel after panel.</param>
+/// <param name="depth">Floats of a token.</param>
+/// <param name="cut">The tokens.</param>
+internal readonly unsafe struct Panels(float* data, int depth, Cut cut)
+{
+    public readonly float* Data = data;
+    public readonly int Depth = depth;
+    public readonly Cut Cut = cut;
+
+    public int Tokens => Cut.Tokens;
+
+    /// <summary>Where a panel has input <paramref name="k"/>.</summary>
+    public float* At(int panel, int k) => Data + (nint)Cut.Start(panel) * Depth + (nint)k * Cut.Width(panel);
+}
