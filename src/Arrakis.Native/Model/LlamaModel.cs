@@ -154,12 +154,13 @@ public sealed class LlamaModel : IDisposable
     }
 
     /// <summary>Before a first pass: has large weights that are mapped read ahead of it, which is what it returns; else null. The caller holds the model.</summary>
-    internal ReadAhead? ReadAheadOnce()
+    /// <param name="least">Bytes of weights that are large.</param>
+    internal ReadAhead? ReadAheadOnce(long least = ReadAhead.LeastBytes)
     {
         if (Volatile.Read(ref _readAhead) != 0 || Interlocked.Exchange(ref _readAhead, 1) != 0 || _source is not { Memory: WeightMemory.Mapped })
             return null;
         // What does not fit beside everything else would only push out what was read before.
-        if (WeightBytes < ReadAhead.LeastBytes || WeightBytes > GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2)
+        if (WeightBytes < least || WeightBytes > GC.GetGCMemoryInfo().TotalAvailableMemoryBytes / 2)
             return null;
         lock (_lifetime)
             _sessions++;
