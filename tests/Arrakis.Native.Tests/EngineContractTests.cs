@@ -49,12 +49,13 @@ public sealed class EngineContractTests
         Assert.Equal(1, Engine.Widen(whole.Cache.Flat(HookPoint.Pattern, 1)[^1100..]).Sum(), 1e-5);
     }
 
-    // Past 4,096 keys blocks of queries are shorter, of the whole call: its first tokens too, whose memory is that of the others.
+    // Past 4,096 keys blocks of queries are shorter, of the whole call: its first tokens too, whose memory is that of the others. What they write reaches the last
+    // logits through the second layer.
     [Theory]
     [MemberData(nameof(Engine.Tiers), MemberType = typeof(Engine))]
     public void So_do_calls_of_more_keys_than_a_long_block_has(KernelTier tier)
     {
-        LlamaConfig config = s_config with { HiddenSize = 16, IntermediateSize = 16, NumHiddenLayers = 1, NumAttentionHeads = 2, NumKeyValueHeads = 1, HeadDim = 8, MaxPositionEmbeddings = 4500 };
+        LlamaConfig config = s_config with { HiddenSize = 16, IntermediateSize = 16, NumAttentionHeads = 2, NumKeyValueHeads = 1, HeadDim = 8, MaxPositionEmbeddings = 4500 };
         using LlamaModel model = LlamaModel.CreateRandom(config, 9);
         int[] ids = [.. Enumerable.Range(0, 4200).Select(i => i * 11 % 50)];
         using LlamaSession whole = model.CreateSession(RecordingPlan.None, Engine.Options(tier, threads: 2)), parts = model.CreateSession(RecordingPlan.None, Engine.Options(tier));
