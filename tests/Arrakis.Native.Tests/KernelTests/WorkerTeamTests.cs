@@ -12,7 +12,7 @@ public sealed class WorkerTeamTests
     [InlineData(8)]
     public unsafe void Every_item_is_done_once(int size)
     {
-        using var team = new WorkerTeam(size, leastShared: 0);
+        using var team = new WorkerTeam(size);
         int[] done = new int[1000];
         fixed (int* counts = done)
         {
@@ -31,9 +31,10 @@ public sealed class WorkerTeamTests
     {
         using var team = new WorkerTeam(2);
         int* workers = stackalloc int[8];
-        // The first item does not end before all others have: its worker's other items can only be done by the other.
+        // The first item begins before all others, and does not end before they have: its worker's other items can only be done by the other.
+        using var begun = new ManualResetEventSlim();
         using var others = new CountdownEvent(7);
-        GCHandle handle = GCHandle.Alloc(others);
+        GCHandle handle = GCHandle.Alloc((begun, others));
         team.Run(new Wait(handle, workers), 8);
         handle.Free();
         Assert.Equal(1, new Span<int>(workers, 8).Count(workers[0]));
@@ -57,19 +58,25 @@ public sealed class WorkerTeamTests
         public static void Run(in Count job, int item, int worker) => Interlocked.Increment(ref job._counts[item]);
     }
 
-    private readonly unsafe struct Wait(GCHandle others, int* workers) : IJob<Wait>
+    private readonly unsafe struct Wait(GCHandle events, int* workers) : IJob<Wait>
     {
-        private readonly GCHandle _others = others;
+        private readonly GCHandle _events = events;
         private readonly int* _workers = workers;
 
         public static void Run(in Wait job, int item, int worker)
         {
-            var others = (CountdownEvent)job._others.Target!;
+            var (begun, others) = ((ManualResetEventSlim, CountdownEvent))job._events.Target!;
             job._workers[item] = worker;
             if (item == 0)
+            {
+                begun.Set();
                 Assert.True(others.Wait(TimeSpan.FromMinutes(1)));
+            }
             else
+            {
+                Assert.True(begun.Wait(TimeSpan.FromMinutes(1)));
                 others.Signal();
+            }
         }
     }
 
