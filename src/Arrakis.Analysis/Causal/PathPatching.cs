@@ -113,18 +113,19 @@ public sealed class PathPatching
 
         SessionOptions session = CausalSweep.SessionOptions(options.Compute);
         using LlamaSession source = model.CreateSession(RecordingPlan.Of(HookPoint.Z), session);
-        using LlamaSession run = model.CreateSession((options.Frozen ? RecordingPlan.Flow : RecordingPlan.None).Union(RecordingPlan.Of(HookPoint.Z, HookPoint.MlpOut)), session);
         source.Forward(other, cancellation);
-        run.Forward(ids, cancellation);
-        InterventionPlan background = options.Frozen ? InterventionPlan.Freeze(run.Cache) : InterventionPlan.None;
-        using var sweep = new CausalSweep(model, ids, metric, background, options.Compute, cancellation);
+        using LlamaSession? frozen = options.Frozen ? model.CreateSession(RecordingPlan.Flow, session) : null;
+        frozen?.Forward(ids, cancellation);
+        InterventionPlan background = frozen is null ? InterventionPlan.None : InterventionPlan.Freeze(frozen.Cache);
+        using var sweep = new CausalSweep(
+            model, ids, metric, options.HoldMlps ? RecordingPlan.Of(HookPoint.MlpOut) : RecordingPlan.None, background, options.Compute, cancellation);
         using LlamaSession reaching = model.CreateSession(RecordingPlan.Of(HookPoint.Q, HookPoint.K, HookPoint.V, HookPoint.Logits), session);
         var paths = new List<PathEffect>();
         var whole = new Dictionary<(int, int), double>();
         foreach ((int Layer, int Head) sender in senders.Distinct())
         {
             Intervention sent = Intervention.Replace(HookPoint.Z, source.Cache, sender.Layer, sender.Head);
-            reaching.Interventions = background.Then(Held(c, run.Cache, sender.Layer, options.HoldMlps)).Then(sent);
+            reaching.Interventions = background.Then(Held(c, sweep.Cache, sender.Layer, options.HoldMlps)).Then(sent);
             reaching.Forward(ids, cancellation);
             PathReceiver[] above = [.. (receivers ?? Receivers(c, sender.Layer)).Where(r => r.Input == ReceiverInput.Logits || r.Layer > sender.Layer)];
             double[] values = sweep.Run(
