@@ -16,9 +16,7 @@ public sealed class CausalSweep : IDisposable
     // Of a batch's logits, where all of a row are needed.
     private const long LogitsAtOnce = 1 << 24;
 
-    private readonly LlamaModel _model;
     private readonly LlamaSession _session;
-    private readonly CausalMetric _metric;
     private readonly InterventionPlan _background;
     private readonly AnalysisOptions _options;
     private readonly CacheOrigin _origin;
@@ -43,7 +41,7 @@ public sealed class CausalSweep : IDisposable
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(metric);
         metric.Check(model.Config, ids.Length);
-        (_model, _metric, _background, _options) = (model, metric, background ?? InterventionPlan.None, options ?? new AnalysisOptions());
+        (Model, Metric, _background, _options) = (model, metric, background ?? InterventionPlan.None, options ?? new AnalysisOptions());
         _origin = new CacheOrigin(model.Config, model.Weights, model.Name);
         _session = model.CreateSession(BranchPass.Needs.Union(more), SessionOptions(_options) with { Interventions = _background });
         try
@@ -60,6 +58,10 @@ public sealed class CausalSweep : IDisposable
 
     /// <summary>The metric without any variant.</summary>
     public double Baseline { get; }
+
+    internal LlamaModel Model { get; }
+
+    internal CausalMetric Metric { get; }
 
     /// <summary>The run that variants are compared with.</summary>
     internal ActivationCache Cache => _session.Cache;
@@ -85,7 +87,7 @@ public sealed class CausalSweep : IDisposable
         {
             Parallel.For(
                 0, batches.Length, new ParallelOptions { MaxDegreeOfParallelism = threads, CancellationToken = cancellation },
-                () => BranchPass.Create(_model, Cache, _metric, rows, _options),
+                () => BranchPass.Create(Model, Cache, Metric, rows, _options),
                 (i, _, pass) =>
                 {
                     foreach (Branch branch in batches[i])
@@ -103,7 +105,7 @@ public sealed class CausalSweep : IDisposable
             ExceptionDispatchInfo.Throw(e.InnerExceptions[0]);
         }
 
-        Requirements.Finite(values, _metric.Name);
+        Requirements.Finite(values, Metric.Name);
         return values;
     }
 
@@ -116,7 +118,7 @@ public sealed class CausalSweep : IDisposable
     private int RowsOfBatch(Branch[] branches, int threads)
     {
         long all = branches.Sum(branch => (long)RowsOf(branch));
-        long most = _metric.Tokens.Length > 0 ? RowsAtOnce : Math.Min(RowsAtOnce, LogitsAtOnce / _model.Config.VocabSize);
+        long most = Metric.Tokens.Length > 0 ? RowsAtOnce : Math.Min(RowsAtOnce, LogitsAtOnce / Model.Config.VocabSize);
         return (int)Math.Max(Cache.Tokens, Math.Min(most, all / (2 * threads) + 1));
     }
 

@@ -73,23 +73,22 @@ public sealed class HeadAblation
         options ??= new AblationOptions();
         Check(ids, options);
         using var sweep = new CausalSweep(model, ids, metric, null, options.Compute, cancellation);
-        return Run(model, sweep, metric, options, cancellation, out _);
+        return Run(sweep, options, cancellation, out _);
     }
 
     /// <summary>The same over a run that there is already, and what stood in the heads' place, on the mean over samples: z of every layer, for all positions or for each; null for zero.</summary>
-    internal static HeadAblation Run(
-        LlamaModel model, CausalSweep sweep, CausalMetric metric, AblationOptions options, CancellationToken cancellation, out ActivationMeans? instead)
+    internal static HeadAblation Run(CausalSweep sweep, AblationOptions options, CancellationToken cancellation, out ActivationMeans? instead)
     {
-        LlamaConfig c = model.Config;
+        LlamaConfig c = sweep.Model.Config;
         double[] values;
         (values, instead) = options.Kind switch
         {
             AblationKind.Zero => (sweep.Run(Variants(c, (l, h) => Intervention.Zero(HookPoint.Z, l, h)), cancellation), null),
-            AblationKind.Mean => Mean(model, sweep, options, cancellation),
-            AblationKind.Resample => Resample(model, sweep, options, cancellation),
+            AblationKind.Mean => Mean(sweep, options, cancellation),
+            AblationKind.Resample => Resample(sweep, options, cancellation),
             _ => throw new ArgumentOutOfRangeException(nameof(options), options.Kind, null),
         };
-        return new HeadAblation(metric, options.Kind, sweep.Baseline, [.. values.Chunk(c.NumAttentionHeads)]);
+        return new HeadAblation(sweep.Metric, options.Kind, sweep.Baseline, [.. values.Chunk(c.NumAttentionHeads)]);
     }
 
     internal static InterventionPlan[] Variants(LlamaConfig c, Func<int, int, Intervention> of) =>
@@ -108,31 +107,37 @@ public sealed class HeadAblation
         }
     }
 
-    private static (double[] Values, ActivationMeans? Instead) Mean(LlamaModel model, CausalSweep sweep, AblationOptions options, CancellationToken cancellation)
+    private static (double[] Values, ActivationMeans? Instead) Mean(CausalSweep sweep, AblationOptions options, CancellationToken cancellation)
     {
         var means = new ActivationMeans(perPosition: false, HookPoint.Z);
-        using LlamaSession session = model.CreateSession(RecordingPlan.Of(HookPoint.Z), CausalSweep.SessionOptions(options.Compute));
         if (options.References.Count == 0)
-            means.Add(sweep.Cache);
-        foreach (int[] reference in options.References)
         {
-            session.Forward(reference, cancellation);
-            means.Add(session.Cache);
+            means.Add(sweep.Cache);
+        }
+        else
+        {
+            using LlamaSession session = sweep.Model.CreateSession(RecordingPlan.Of(HookPoint.Z), CausalSweep.SessionOptions(options.Compute));
+            foreach (int[] reference in options.References)
+            {
+                session.Forward(reference, cancellation);
+                means.Add(session.Cache);
+            }
         }
 
-        return (sweep.Run(Variants(model.Config, (l, h) => Intervention.Mean(HookPoint.Z, means, l, h)), cancellation), means);
+        return (sweep.Run(Variants(sweep.Model.Config, (l, h) => Intervention.Mean(HookPoint.Z, means, l, h)), cancellation), means);
     }
 
-    private static (double[] Values, ActivationMeans? Instead) Resample(LlamaModel model, CausalSweep sweep, AblationOptions options, CancellationToken cancellation)
+    private static (double[] Values, ActivationMeans? Instead) Resample(CausalSweep sweep, AblationOptions options, CancellationToken cancellation)
     {
+        LlamaConfig c = sweep.Model.Config;
         var means = new ActivationMeans(perPosition: true, HookPoint.Z);
-        double[] sums = new double[model.Config.NumHiddenLayers * model.Config.NumAttentionHeads];
-        using LlamaSession session = model.CreateSession(RecordingPlan.Of(HookPoint.Z), CausalSweep.SessionOptions(options.Compute));
+        double[] sums = new double[c.NumHiddenLayers * c.NumAttentionHeads];
+        using LlamaSession session = sweep.Model.CreateSession(RecordingPlan.Of(HookPoint.Z), CausalSweep.SessionOptions(options.Compute));
         foreach (int[] reference in options.References)
         {
             session.Forward(reference, cancellation);
             means.Add(session.Cache);
-            double[] values = sweep.Run(Variants(model.Config, (l, h) => Intervention.Replace(HookPoint.Z, session.Cache, l, h)), cancellation);
+            double[] values = sweep.Run(Variants(c, (l, h) => Intervention.Replace(HookPoint.Z, session.Cache, l, h)), cancellation);
             for (int i = 0; i < sums.Length; i++)
                 sums[i] += values[i] / options.References.Count;
         }

@@ -61,7 +61,7 @@ public sealed class HeadAttribution
             throw new ArrakisException($"{metric.Name} is not linear in the logits, which the frozen network is attributed to: use a logit, or the difference of two");
         HeadAblation.Check(ids, options);
         using var sweep = new CausalSweep(model, ids, metric, RecordingPlan.Flow, null, options.Compute, cancellation);
-        HeadAblation ablation = HeadAblation.Run(model, sweep, metric, options, cancellation, out ActivationMeans? instead);
+        HeadAblation ablation = HeadAblation.Run(sweep, options, cancellation, out ActivationMeans? instead);
         (double[][] direct, double[][] frozen) = Attribute(model, sweep.Cache, metric, instead, options.Compute, cancellation);
         AttributedHead[] heads = [.. from l in Enumerable.Range(0, ablation.Layers)
                                      from h in Enumerable.Range(0, model.Config.NumAttentionHeads)
