@@ -105,15 +105,8 @@ public sealed class CausalMetric
 
     private static double MeanLoss(ReadOnlySpan<int> ids, ReadOnlySpan<float> logits)
     {
-        int vocabulary = logits.Length / ids.Length;
-        double sum = 0;
-        for (int t = 0; t + 1 < ids.Length; t++)
-        {
-            ReadOnlySpan<float> row = logits.Slice(t * vocabulary, vocabulary);
-            sum += LogitRow.Whole(row).Nats(row[ids[t + 1]]);
-        }
-
-        return sum / (ids.Length - 1);
+        ReadOnlySpan<int> next = ids[1..];
+        return LogitRow.Nats(next, logits[..(logits.Length / ids.Length * next.Length)]) / next.Length;
     }
 
     private static string Text(FormattableString text) => text.ToString(CultureInfo.InvariantCulture);

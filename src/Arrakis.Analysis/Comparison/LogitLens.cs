@@ -1,3 +1,4 @@
+using System.Numerics.Tensors;
 using Arrakis.Analysis.Numerics;
 using Arrakis.Native;
 using Arrakis.Native.Kernels;
@@ -71,7 +72,7 @@ public sealed class LogitLens
         compute.Project(x, rows, model.Weights.Unembedding, logits);
 
         Requirements.Finite(new ReadOnlySpan<float>(logits, checked(rows * v)), "a logit");
-        int chosen = token ?? LogitRow.Best(Compute.Row(logits, rows - 1, v), 1)[0];
+        int chosen = token ?? TensorPrimitives.IndexOfMax(Compute.Row(logits, rows - 1, v));
         var lens = new LogitLensRow[rows];
         for (int b = 0; b < rows; b++)
             lens[b] = RowOf(b, Compute.Row(logits, b, v), top, chosen);

@@ -14,6 +14,20 @@ internal static class LogitRow
         return new(largest, sum);
     }
 
+    /// <summary>Σ −ln p of what came next, of logits [n, V].</summary>
+    public static double Nats(ReadOnlySpan<int> next, ReadOnlySpan<float> logits)
+    {
+        int vocabulary = logits.Length / next.Length;
+        double sum = 0;
+        for (int t = 0; t < next.Length; t++)
+        {
+            ReadOnlySpan<float> row = logits.Slice(t * vocabulary, vocabulary);
+            sum += Whole(row).Nats(row[next[t]]);
+        }
+
+        return sum;
+    }
+
     /// <summary>How many tokens are likelier; of equals the lower id is.</summary>
     public static int Rank(ReadOnlySpan<float> logits, int id)
     {

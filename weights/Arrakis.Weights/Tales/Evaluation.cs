@@ -66,7 +66,7 @@ internal sealed class Evaluation : IDisposable
         int tokens = 0;
         foreach (int[] tale in tales)
         {
-            (double n, int t) = Scores.Loss(session, tale, _model.Config.VocabSize);
+            (double n, int t) = Scores.Loss(session, tale);
             nats += n;
             tokens += t;
         }

@@ -48,18 +48,10 @@ internal static class Scores
     public static readonly SessionOptions OneThread = new() { Threads = 1 };
 
     /// <summary>Σ −ln p of what follows, and how many tokens that is. Nothing predicts BOS.</summary>
-    public static (double Nats, int Tokens) Loss(LlamaSession session, int[] ids, int vocabulary)
+    public static (double Nats, int Tokens) Loss(LlamaSession session, int[] ids)
     {
         session.Forward(ids.AsSpan(0, ids.Length - 1));
-        ReadOnlySpan<float> logits = session.Cache.Flat(HookPoint.Logits);
-        double nats = 0;
-        for (int t = 0; t + 1 < ids.Length; t++)
-        {
-            ReadOnlySpan<float> row = logits.Slice(t * vocabulary, vocabulary);
-            nats += LogitRow.Whole(row).Nats(row[ids[t + 1]]);
-        }
-
-        return (nats, ids.Length - 1);
+        return (LogitRow.Nats(ids.AsSpan(1), session.Cache.Flat(HookPoint.Logits)), ids.Length - 1);
     }
 
     /// <summary>A tale's first two sentences, and three words more.</summary>
