@@ -97,9 +97,9 @@ internal static class Requirements
             throw new ArrakisException($"token id {id} is outside the vocabulary: use 0 to {config.VocabSize - 1}");
     }
 
-    public static void Position(ActivationCache cache, int position, string name)
+    public static void Position(int tokens, int position, string name)
     {
-        if ((uint)position >= (uint)cache.Tokens)
-            throw new ArrakisException($"{name} {position} is not in the input of {cache.Tokens} tokens: use 0 to {cache.Tokens - 1}");
+        if ((uint)position >= (uint)tokens)
+            throw new ArrakisException($"{name} {position} is not in the input of {tokens} tokens: use 0 to {tokens - 1}");
     }
 }

@@ -69,7 +69,7 @@ public sealed class DirectLogitAttribution
         LlamaModel model, ActivationCache cache, int position, int token, AnalysisOptions? options = null)
     {
         Requirements.Cache(model, cache);
-        Requirements.Position(cache, position, "position");
+        Requirements.Position(cache.Tokens, position, "position");
         LlamaConfig c = model.Config;
         Requirements.Token(c, token);
         Check(c, cache);

@@ -55,7 +55,7 @@ public sealed class LogitLens
         LlamaModel model, ActivationCache cache, int position, int top = 5, int? token = null, AnalysisOptions? options = null, CancellationToken cancellation = default)
     {
         Requirements.Cache(model, cache);
-        Requirements.Position(cache, position, "position");
+        Requirements.Position(cache.Tokens, position, "position");
         LlamaConfig c = model.Config;
         if (token is int id)
             Requirements.Token(c, id);

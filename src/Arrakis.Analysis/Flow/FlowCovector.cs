@@ -13,7 +13,7 @@ internal static unsafe class FlowCovector
     public static long Floats(LlamaConfig c) => (long)c.NumAttentionHeads * c.HeadDim;
 
     /// <summary>Refuses a target that the flow does not reach.</summary>
-    public static void Check(LlamaConfig c, ActivationCache cache, int dst, FlowOptions options)
+    public static void Check(LlamaConfig c, int tokens, int dst, FlowOptions options)
     {
         int end = options.From + options.Layers;
         if (options.Target.TokenId is { } token)
@@ -28,7 +28,7 @@ internal static unsafe class FlowCovector
         if (end == c.NumHiddenLayers)
             throw new ArrakisException($"no head reads behind the last layer: for a score let the flow end before layer {c.NumHiddenLayers - 1} or a lower one");
         Requirements.Head(c, end, score.Head);
-        Requirements.Position(cache, score.Other, score.IsKey ? "query" : "key");
+        Requirements.Position(tokens, score.Other, score.IsKey ? "query" : "key");
         if (score.IsKey ? score.Other < dst : score.Other > dst)
             throw new ArrakisException($"{(score.IsKey ? $"query {score.Other} comes before its key" : $"key {score.Other} comes after its query")} at {dst}: a token is only read by those after it");
     }

@@ -91,8 +91,8 @@ public static unsafe class FlowTracer
         Requirements.Layer(c, options.From);
         if (options.Layers < 1 || options.Layers > c.NumHiddenLayers - options.From)
             throw new ArrakisException($"{options.Layers} layers from layer {options.From} are not in the model: use 1 to {c.NumHiddenLayers - options.From}");
-        Requirements.Position(cache, src, "source");
-        Requirements.Position(cache, dst, "destination");
+        Requirements.Position(cache.Tokens, src, "source");
+        Requirements.Position(cache.Tokens, dst, "destination");
         if (src > dst)
             throw new ArrakisException($"source {src} comes after destination {dst}: a token is only read by those after it; swap them");
         if (options.Paths is < 0 or > MostPaths)
@@ -105,7 +105,7 @@ public static unsafe class FlowTracer
             throw new ArrakisException($"the source vector has {options.SourceVector.Length} numbers: this model's residual stream has {c.HiddenSize}");
         if (!options.SourceVector.IsEmpty && !TensorPrimitives.IsFiniteAll(options.SourceVector.Span))
             throw new ArrakisException("the source vector holds what is not a finite number: a flow needs finite numbers to start from");
-        FlowCovector.Check(c, cache, dst, options);
+        FlowCovector.Check(c, cache.Tokens, dst, options);
 
         // What an MLP writes, or passes on, is in none of what 'heads' records.
         bool needsStream = FlowCovector.NeedsStream(cache, options), mlps = options.Mlp == MlpTreatment.Frozen || options.AllSources;

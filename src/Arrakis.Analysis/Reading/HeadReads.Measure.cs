@@ -83,7 +83,7 @@ public sealed unsafe partial class HeadReads
     {
         Requirements.Cache(model, cache);
         Requirements.Head(model.Config, layer, head);
-        Requirements.Position(cache, token, "position");
+        Requirements.Position(cache.Tokens, token, "position");
         int i = input switch
         {
             HeadInputs.Q => 0,

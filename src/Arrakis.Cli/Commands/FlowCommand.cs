@@ -50,6 +50,7 @@ internal sealed class FlowCommand : Command
         if (src > dst)
             throw new UsageException($"--src {source} is position {src}, after --dst {destination} at {dst}: a token is only read by those after it; swap them");
         FlowOptions options = Trace(call, model.Config);
+        FlowCovector.Check(model.Config, ids.Length, dst, options);
         using LlamaSession session = model.CreateSession(Plan(options, model.Config), _input.Session(call));
         _terminal.Forward(session, ids);
         FlowTrace trace = _terminal.Work("flow", _ => FlowTracer.Trace(model, session.Cache, src, dst, options, _terminal.Cancellation));
@@ -87,20 +88,6 @@ internal sealed class FlowCommand : Command
         int left = config.NumHiddenLayers - from, layers = call.GetValue(_layers) ?? DefaultLayersTo(target, left);
         if (layers > left)
             throw new ArrakisException($"--layers is {layers}: from layer {from} this model has {left}");
-        if (target.TokenId is { } token)
-        {
-            Requirements.Token(config, token);
-            if (layers != left)
-                throw new ArrakisException($"--layers is {layers}: a token's logit is only reached from the last layer; use --layers {left}, or leave it out");
-        }
-
-        if (target.Score is { } score)
-        {
-            if (layers == left)
-                throw new ArrakisException($"--layers is {layers}: no head reads behind the last layer; for a score let the flow end before layer {config.NumHiddenLayers - 1} or a lower one");
-            Requirements.Head(config, from + layers, score.Head);
-        }
-
         return new FlowOptions
         {
             From = from,
