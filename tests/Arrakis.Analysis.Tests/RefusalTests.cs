@@ -82,7 +82,6 @@ public sealed class RefusalTests
         Refused.Saying("-1 layers from layer 0 are not in the model: use 1 to 2", () => Trace(run, 0, 2, new() { Layers = -1 }));
         Refused.Saying("2 layers from layer 1 are not in the model: use 1 to 1", () => Trace(run, 0, 2, new() { From = 1 }));
         Refused.Saying("2147483647 layers from layer 1 are not in the model", () => Trace(run, 0, 2, new() { From = 1, Layers = int.MaxValue }));
-        Refused.Saying("no head reads behind the last layer: for a score let the flow end before layer 1 or a lower one", () => Trace(run, 0, 2, new() { Layers = 2, Target = FlowTarget.Key(0, 2) }));
         Refused.Saying("a logit is only reached from the last layer: trace 2 layers", () => Trace(run, 0, 2, new() { Layers = 1, Target = FlowTarget.Token(0) }));
         Refused.Saying("use 0 to 65536", () => Trace(run, 0, 2, new() { Paths = -1 }));
         Refused.Saying("use 0 to 65536", () => Trace(run, 0, 2, new() { Paths = 65537 }));
@@ -91,6 +90,21 @@ public sealed class RefusalTests
         Refused.Saying("the source vector has 23 numbers: this model's residual stream has 24", () => Trace(run, 0, 2, new() { SourceVector = new float[23] }));
         Refused.Saying("the source vector holds what is not a finite number", () => Trace(run, 0, 2, new() { SourceVector = new float[23].Append(float.NaN).ToArray() }));
         Assert.Throws<OperationCanceledException>(() => FlowTracer.Trace(run.Model, run.Cache, 0, 2, null, new CancellationToken(canceled: true)));
+    }
+
+    /// <summary>A score is of a head that reads what flows: what is advised is something that there is.</summary>
+    [Theory]
+    [InlineData(3, 0, 3, ": for a score let the flow end before layer 2 or a lower one")]
+    [InlineData(3, 1, 2, ": for a score let the flow end before layer 2")]
+    [InlineData(3, 2, 1, ": for a score start before a lower one")]
+    [InlineData(1, 0, 1, ", and this model has no other: take the residual or a token's logit as the target")]
+    public void Scores_behind_the_last_layer(int layers, int from, int through, string advice)
+    {
+        using LlamaModel model = LlamaModel.CreateRandom(ResidualsTests.Small.Config with { NumHiddenLayers = layers }, 1);
+        using LlamaSession session = model.CreateSession(RecordingPlan.All);
+        session.Forward([3, 7, 1]);
+        var options = new FlowOptions { From = from, Layers = through, Target = FlowTarget.Key(0, 2) };
+        Refused.With($"no head reads behind the last layer{advice}", () => FlowTracer.Trace(model, session.Cache, 0, 2, options));
     }
 
     /// <summary>All paths there are, asked for with any number that is large enough.</summary>

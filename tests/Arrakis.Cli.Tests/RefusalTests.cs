@@ -103,6 +103,7 @@ public sealed class RefusalTests
     [InlineData("flow --src 0 --dst 1 --target key:0:0", "query 0 comes before its key at 1")]
     [InlineData("flow --src 0 --dst 1 --target query:0:2", "key 2 comes after its query at 1")]
     [InlineData("flow --src 0 --dst 1 --target query:0:1 --layers 3", "no head reads behind the last layer: for a score let the flow end before layer 2 or a lower one")]
+    [InlineData("flow --src 0 --dst 1 --target query:0:1 --from 2", "no head reads behind the last layer: for a score start before a lower one")]
     [InlineData("flow --src 0 --dst 1 --target token:97", "token id 97 is outside the vocabulary")]
     [InlineData("flow --src 0 --dst 1 --target token:3 --layers 2", "a logit is only reached from the last layer: trace 3 layers, or take the residual as the target")]
     [InlineData("routes --dst 11", "--dst is 11, outside the input")]

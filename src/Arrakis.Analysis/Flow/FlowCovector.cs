@@ -26,12 +26,16 @@ internal static unsafe class FlowCovector
         if (options.Target.Score is not { } score)
             return;
         if (end == c.NumHiddenLayers)
-            throw new ArrakisException($"no head reads behind the last layer: for a score let the flow end before layer {c.NumHiddenLayers - 1} or a lower one");
+            throw new ArrakisException($"no head reads behind the last layer{WhereOneReads(c.NumHiddenLayers - 1, options.From)}");
         Requirements.Head(c, end, score.Head);
         Requirements.Position(tokens, score.Other, score.IsKey ? "query" : "key");
         if (score.IsKey ? score.Other < dst : score.Other > dst)
             throw new ArrakisException($"{(score.IsKey ? $"query {score.Other} comes before its key" : $"key {score.Other} comes after its query")} at {dst}: a token is only read by those after it");
     }
+
+    private static string WhereOneReads(int last, int from) => from < last
+        ? $": for a score let the flow end before layer {last}{(from < last - 1 ? " or a lower one" : "")}"
+        : last > 0 ? ": for a score start before a lower one" : ", and this model has no other: take the residual or a token's logit as the target";
 
     /// <summary>Refuses a cache that lacks what the target is made of.</summary>
     public static void RequireRecorded(ActivationCache cache, FlowOptions options, string specification)
