@@ -5,24 +5,6 @@ namespace Arrakis.Cli;
 /// <summary>Choosing a token from logits.</summary>
 internal static class Sampling
 {
-    /// <summary>probabilities = softmax(logits / temperature).</summary>
-    public static void Softmax(ReadOnlySpan<float> logits, double temperature, Span<float> probabilities)
-    {
-        TensorPrimitives.Subtract(logits, TensorPrimitives.Max(logits), probabilities);
-        TensorPrimitives.Multiply(probabilities, (float)(1 / temperature), probabilities);
-        TensorPrimitives.Exp(probabilities, probabilities);
-        TensorPrimitives.Divide(probabilities, TensorPrimitives.Sum(probabilities), probabilities);
-    }
-
-    /// <summary>Token ids, the largest logit first; ties by the lower id.</summary>
-    public static int[] Descending(ReadOnlySpan<float> logits)
-    {
-        float[] values = logits.ToArray();
-        int[] order = [.. Enumerable.Range(0, values.Length)];
-        Array.Sort(order, (a, b) => values[a] != values[b] ? values[b].CompareTo(values[a]) : a.CompareTo(b));
-        return order;
-    }
-
     /// <summary>Draws from the shortest run of likeliest tokens whose probabilities add up to <paramref name="topP"/> (Holtzman et al. 2020).</summary>
     public static int Draw(ReadOnlySpan<float> logits, double temperature, double topP, Random random)
     {
@@ -42,5 +24,23 @@ internal static class Sampling
         }
 
         return order[kept - 1];
+    }
+
+    /// <summary>probabilities = softmax(logits / temperature).</summary>
+    private static void Softmax(ReadOnlySpan<float> logits, double temperature, Span<float> probabilities)
+    {
+        TensorPrimitives.Subtract(logits, TensorPrimitives.Max(logits), probabilities);
+        TensorPrimitives.Multiply(probabilities, (float)(1 / temperature), probabilities);
+        TensorPrimitives.Exp(probabilities, probabilities);
+        TensorPrimitives.Divide(probabilities, TensorPrimitives.Sum(probabilities), probabilities);
+    }
+
+    /// <summary>Token ids, the largest logit first; ties by the lower id.</summary>
+    private static int[] Descending(ReadOnlySpan<float> logits)
+    {
+        float[] values = logits.ToArray();
+        int[] order = [.. Enumerable.Range(0, values.Length)];
+        Array.Sort(order, (a, b) => values[a] != values[b] ? values[b].CompareTo(values[a]) : a.CompareTo(b));
+        return order;
     }
 }

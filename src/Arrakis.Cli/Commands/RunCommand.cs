@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Diagnostics;
 using System.Text.Json.Nodes;
+using Arrakis.Analysis.Numerics;
 using Arrakis.Cli.Views;
 using Arrakis.Native;
 
@@ -29,18 +30,16 @@ internal sealed class RunCommand : Command
     /// <summary>The likeliest next tokens, likeliest first.</summary>
     public static JsonArray Candidates(ReadOnlySpan<float> logits, int top, Tokens tokens)
     {
-        float[] probabilities = new float[logits.Length];
-        Sampling.Softmax(logits, 1, probabilities);
-        int[] order = Sampling.Descending(logits);
+        LogitRow.Softmax whole = LogitRow.Whole(logits);
         var candidates = new JsonArray();
-        foreach (int id in order.AsSpan(0, Math.Min(top, order.Length)))
+        foreach (int id in LogitRow.Best(logits, top))
         {
             candidates.Add((JsonNode)new JsonObject
             {
                 ["id"] = id,
                 ["token"] = JsonValue.Create(tokens[id]),
                 ["logit"] = Json.Number(logits[id]),
-                ["prob"] = Json.Number(probabilities[id]),
+                ["prob"] = Json.Number((float)whole.Of(logits[id])),
             });
         }
 

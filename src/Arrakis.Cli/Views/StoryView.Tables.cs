@@ -1,5 +1,6 @@
 using System.Numerics.Tensors;
 using Arrakis.Analysis;
+using Arrakis.Analysis.Numerics;
 using Arrakis.Native;
 using Spectre.Console;
 using static Arrakis.Cli.Figures;
@@ -40,9 +41,8 @@ internal static partial class StoryView
         IEnumerable<string> shown = story.Ids.TakeLast(MostIds).Select(story.Tokens.Cell);
         terminal.Line(Invariant($"Prompt: {View.Count(story.Ids.Length, "token")}{(isGiven ? "" : Repetition(story))}:"));
         terminal.Line($"        {(story.Ids.Length > MostIds ? "... " : "")}{Markup.Escape(string.Join(' ', shown))}");
-        float[] probabilities = new float[story.Logits.Length];
-        Sampling.Softmax(story.Logits, 1, probabilities);
-        IEnumerable<string> next = Sampling.Descending(story.Logits).Take(Candidates).Select(id => Invariant($"{story.Tokens.Name(id)} ({Percent(probabilities[id])})"));
+        LogitRow.Softmax whole = LogitRow.Whole(story.Logits);
+        IEnumerable<string> next = LogitRow.Best(story.Logits, Candidates).Select(id => Invariant($"{story.Tokens.Name(id)} ({Percent(whole.Of(story.Logits[id]))})"));
         terminal.Line(Markup.Escape($"Next:   {string.Join(", ", next)}"));
         terminal.Line();
     }
