@@ -1,5 +1,6 @@
 using System.CommandLine;
 using Arrakis.Analysis;
+using Arrakis.Native;
 
 namespace Arrakis.Cli;
 
@@ -19,9 +20,10 @@ internal sealed class MetricOptions
 
     /// <summary>What the call asks for.</summary>
     /// <param name="call">The call.</param>
+    /// <param name="config">The model's shape.</param>
     /// <param name="ids">The input.</param>
     /// <param name="likeliest">The token that the model finds likeliest at a position.</param>
-    public CausalMetric Of(ParseResult call, int[] ids, Func<int, int> likeliest)
+    public CausalMetric Of(ParseResult call, LlamaConfig config, int[] ids, Func<int, int> likeliest)
     {
         int? token = call.GetValue(_token), minus = call.GetValue(_minus);
         if (call.GetValue(_loss))
@@ -31,6 +33,9 @@ internal sealed class MetricOptions
             return CausalMetric.Loss;
         }
 
+        // Before the model is asked anything.
+        if (minus is { } known)
+            Requirements.Token(config, known);
         int at = call.GetValue(_at)?.In(ids, "--at") ?? ids.Length - 1;
         int wanted = token ?? likeliest(at);
         return minus is { } other ? CausalMetric.LogitDifference(wanted, other, at) : CausalMetric.Logit(wanted, at);

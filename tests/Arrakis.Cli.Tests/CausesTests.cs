@@ -1,3 +1,4 @@
+using System.CommandLine;
 using System.Text.Json;
 using Arrakis.Analysis;
 using Arrakis.Native;
@@ -142,6 +143,19 @@ public sealed class CausesTests
         Assert.StartsWith("arrakis: ", called.Error);
         Assert.Contains(says, called.Error);
         Assert.Single(called.Error.TrimEnd('\n').Split('\n'));
+    }
+
+    /// <summary>What a call says of itself needs no run to be refused.</summary>
+    [Fact]
+    public void The_other_token_is_looked_at_before_the_model_is_asked_for_the_likeliest()
+    {
+        var options = new MetricOptions();
+        var command = new Command("measure");
+        options.AddTo(command);
+        ParseResult call = command.Parse("--minus 100000");
+        using LlamaModel model = LlamaModel.Load(GoldenModel.First.Folder);
+        var refusal = Assert.Throws<ArrakisException>(() => options.Of(call, model.Config, [1, 2], _ => throw new NotSupportedException("a pass")));
+        Assert.Contains("token id 100000 is outside the vocabulary", refusal.Message);
     }
 
     private static int[] OtherIds(GoldenModel golden) => [.. golden.Ids.Select(id => (id + 1) % golden.Config.Int("vocab_size"))];

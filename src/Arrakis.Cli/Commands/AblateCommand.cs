@@ -46,7 +46,7 @@ internal sealed class AblateCommand : Command
         int[][] references = _references.Read(call, asLongAs: kind == AblationKind.Resample ? ids.Length : null);
         Tokens tokens = _input.Tokens(call);
         var options = new AblationOptions { Kind = kind, References = references, Compute = _input.Analysis(call) };
-        CausalMetric metric = _metric.Of(call, ids, at => Likeliest(model, ids, at, _input.Session(call)));
+        CausalMetric metric = _metric.Of(call, model.Config, ids, at => Likeliest(model, ids, at, _input.Session(call)));
         HeadAttribution? attribution = null;
         HeadAblation? ablation = null;
         _terminal.Work("ablation", _ =>
