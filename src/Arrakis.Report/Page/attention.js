@@ -46,7 +46,7 @@ Arrakis.pictures.push((data) => {
     Array.from({ length: layers }, (_, layer) => el("div", { class: "layer" },
       el("span", { class: "name" }, el("span", {}, "Layer "), layer), el("div", { class: "row" }, Array.from({ length: heads }, (_, head) => square(layer, head))))));
   const buttons = new Map([...grid.querySelectorAll("button")].map((button) => [`${button.dataset.x} ${button.dataset.y}`, button]));
-  buttons.values().next().value?.setAttribute("tabindex", 0);
+  Arrakis.tabbable(buttons.values());
   Arrakis.lattice(grid, (x, y) => buttons.get(`${x} ${y}`), (x, y, dx, dy) => [x + dx, y + dy]);
   host.append(el("div", { class: "scroll" }, grid), Arrakis.key(false, "none", "all of a row’s attention"));
   squares.forEach((canvas) => seen.observe(canvas));

@@ -118,6 +118,12 @@ const Arrakis = { pictures: [] };
     });
   };
 
+  /** The first of some elements comes into the tab order, if none of them is. */
+  Arrakis.tabbable = (elements) => {
+    const all = [...elements];
+    if (!all.some((element) => element.getAttribute("tabindex") === "0")) all[0]?.setAttribute("tabindex", 0);
+  };
+
   /** What Enter and Space do on something that is no button by itself. */
   Arrakis.press = (action) => ({
     onclick: action,

@@ -33,6 +33,12 @@ Arrakis.pictures.push((data) => {
   const fromSlider = (value) => state.most * 10 ** (-4 + value / 25);
   const toSlider = (threshold) => Math.max(0, Math.min(100, Math.round(25 * (Math.log10(threshold / state.most) + 4))));
 
+  /** How many parts are as strong as that: as many of the first. */
+  const countFrom = (threshold, parts) => {
+    const first = parts.findIndex((part) => Math.abs(part.flow) < threshold);
+    return first < 0 ? parts.length : first;
+  };
+
   const setup = () => {
     const { flow } = state;
     const parts = partsOf(flow);
@@ -47,16 +53,15 @@ Arrakis.pictures.push((data) => {
     const sources = data.flows.map((one) => [one.src, `${Arrakis.short(data.label(one.src), 14)} at ${one.src} (${Arrakis.signed(one.total, 2)})`]);
     Arrakis.put(controls,
       Arrakis.pick("From", sources, flow.src, (src) => Arrakis.choose("source", Number(src))),
-      Arrakis.slide("Threshold", { min: 0, max: 100, step: 1, value: at }, (value) => `from ${Arrakis.size(fromSlider(value))} on, ${shown(fromSlider(value) * 0.999).length} of ${state.parts.length} parts`, (value) => {
+      Arrakis.slide("Threshold", { min: 0, max: 100, step: 1, value: at }, (value) => `from ${Arrakis.size(fromSlider(value))} on, ${countFrom(fromSlider(value) * 0.999, state.parts)} of ${state.parts.length} parts`, (value) => {
         state.threshold = fromSlider(value) * 0.999;
         reveal();
       }));
-    const left = flow.dst - Math.min(flow.src, state.columns[0]) + 1 - columns.size;
+    const left = flow.dst - state.columns[0] + 1 - columns.size;
     document.getElementById("flow-identity").textContent =
       (left > 0 ? `${left} tokens between, with the weakest parts, are left out of the picture. ` : "") +
       `At every height what the heads carry and what stays adds up to ${Arrakis.signed(flow.total, 4)}, all that comes from ${Arrakis.shown(data.label(flow.src))} at ${flow.src}; off by ${Arrakis.off(flow.error)} of the largest part.`;
   };
-  const shown = (threshold = state.threshold) => state.parts.filter((part) => Math.abs(part.flow) >= threshold);
 
   const words = (part) => (part.kind === "stay"
     ? `stays at ${Arrakis.shown(data.label(part.key))} (${part.key}) through layer ${part.layer}: ${Arrakis.signed(part.flow, 4)}`
@@ -124,7 +129,7 @@ Arrakis.pictures.push((data) => {
     const make = (part, order) => {
       const { d, mid } = curve(part), labelled = part.kind === "head" && ++heads <= LABELLED;
       return svg("g", {
-        class: `part ${part.kind}${part.flow < 0 ? " less" : ""}`, "data-x": order, "data-y": 0, role: "button", tabindex: order === 0 ? 0 : -1, "aria-label": words(part),
+        class: `part ${part.kind}${part.flow < 0 ? " less" : ""}`, "data-x": order, "data-y": 0, role: "button", tabindex: -1, "aria-label": words(part),
         ...Arrakis.press(() => choose(state.pick?.part === part ? null : { part })),
         onpointermove: (event) => Arrakis.tip(event, words(part)), onpointerleave: Arrakis.untip, onfocus: (event) => event.target.matches(":focus-visible") && Arrakis.tip(event, words(part)), onblur: Arrakis.untip,
       }, svg("path", { class: "touch", d }), svg("path", { class: "line", d, "stroke-width": thick(part.flow) }),
@@ -141,25 +146,25 @@ Arrakis.pictures.push((data) => {
     const mark = (dot, is) => {
       dot.circle.classList.toggle("is", is);
       dot.circle.setAttribute("r", is ? 0.32 * size : 0.12 * size);
-      const attributes = { tabindex: -1, role: "button", "aria-label": dot.says, "data-x": "", "data-y": 0 };
+      const attributes = { tabindex: -1, role: "button", "aria-label": dot.says, "data-y": 0 };
       for (const [name, value] of Object.entries(attributes)) {
         if (is) dot.circle.setAttribute(name, value);
         else dot.circle.removeAttribute(name);
       }
+      if (!is) dot.circle.removeAttribute("data-x");
     };
     let visible = 0, lit = [];
     reveal = () => {
-      const first = parts.findIndex((part) => Math.abs(part.flow) < state.threshold), count = first < 0 ? parts.length : first;
+      const count = countFrom(state.threshold, parts);
       while (drawn.length < count) drawn.push(make(parts[drawn.length], drawn.length));
       // The strongest lie on top.
       curves.prepend(...drawn.slice(visible, count).reverse());
       for (const gone of drawn.slice(count, visible)) {
         gone.remove();
-        if (gone.getAttribute("tabindex") !== "0") continue;
         gone.setAttribute("tabindex", -1);
-        drawn[0]?.setAttribute("tabindex", 0);
       }
       visible = count;
+      Arrakis.tabbable(drawn.slice(0, count));
       curves.classList.toggle("labelled", parts.slice(0, count).filter((part) => part.kind === "head").length <= LABELLED);
       for (const dot of dots) {
         const is = dot.most > 0 && dot.most >= state.threshold;
@@ -167,7 +172,7 @@ Arrakis.pictures.push((data) => {
       }
       lit = dots.map((dot) => dot.circle).filter((circle) => circle.classList.contains("is"));
       lit.forEach((circle, order) => circle.setAttribute("data-x", order));
-      if (!lit.some((circle) => circle.getAttribute("tabindex") === "0")) lit[0]?.setAttribute("tabindex", 0);
+      Arrakis.tabbable(lit);
       light();
     };
     const rows = Math.ceil((1.2 * size) / rise);

@@ -49,7 +49,6 @@
 
     const paint = () => {
       if (cells.length === 0) return;
-      let focusable = false;
       each((l, h, node) => {
         const colour = shade(l, h), chosen = isChosen(l, h);
         node.setAttribute("class", `cell${chosen ? " chosen" : ""}${colour ? "" : " empty"}${ring(l, h) ? " marked" : ""}`);
@@ -57,9 +56,8 @@
         node.setAttribute("aria-pressed", String(chosen));
         node.setAttribute("tabindex", chosen ? 0 : -1);
         node.firstChild.style.fill = colour ?? "";
-        focusable ||= chosen;
       });
-      if (!focusable) cells[0][0].setAttribute("tabindex", 0);
+      Arrakis.tabbable(cells.flat());
       ends.forEach((text, l) => { text.textContent = end?.(l) ?? ""; });
     };
     Arrakis.fit(host, build);
@@ -88,7 +86,7 @@
       const picture = svg("svg", { class: "bars", width: many * column, height: height + labels, role: "group", "aria-label": label },
         svg("line", { class: "zero", x1: 0, x2: many * column, y1: zero, y2: zero }), nodes);
       if (choose) {
-        if (!nodes.some((node) => node.getAttribute("tabindex") === "0")) nodes[0].setAttribute("tabindex", 0);
+        Arrakis.tabbable(nodes);
         Arrakis.lattice(picture, (t) => nodes[t], (t, _, dx) => [t + dx]);
       }
       Arrakis.put(host, picture);
