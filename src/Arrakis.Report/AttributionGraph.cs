@@ -124,11 +124,8 @@ public static class AttributionGraph
     /// <summary>Nodes and links of one flow.</summary>
     private sealed class Graph(HeadReport report, FlowReport flow)
     {
-        // What stays at a token is a difference of sums: where it should be nothing, this much of the largest part may be left of rounding.
-        private const double Rounding = 1e-6;
-
         private readonly Dictionary<string, Node> _nodes = [];
-        private readonly double _least = Rounding * flow.Edges.Select(edge => Math.Abs(edge.Flow)).Append(Math.Abs(flow.Trace.Total)).Max();
+        private readonly double _least = flow.Least;
 
         public IEnumerable<Node> Nodes => _nodes.Values;
 

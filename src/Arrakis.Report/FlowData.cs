@@ -26,6 +26,7 @@ internal static class FlowData
         json.WriteNumber("coverage", trace.Coverage);
         json.WriteBoolean("paths_exhaustive", trace.PathsExhaustive);
         json.WriteNumber("error", trace.ConservationError);
+        json.WriteNumber("least", flow.Least);
         NumberOrNull(json, "edges_in_all", flow.EdgesInAll);
         Array(json, "per_layer", trace.PerLayer, layer => Layer(json, layer, numbers));
         Array(json, "edges", flow.Edges, edge => Edge(json, edge));

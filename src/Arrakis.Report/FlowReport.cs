@@ -10,6 +10,9 @@ public sealed class FlowReport
     private const long MostHeld = 4_300_000;
     private const int MostEdges = 1500;
 
+    // What stays at a token is a difference of sums: where it should be nothing, this much of the largest part may be left of rounding.
+    private const double Rounding = 1e-6;
+
     private FlowReport(FlowTrace trace, FlowEdge[] edges, double[][]? through, double[][]? stays)
     {
         (Trace, Edges) = (trace, edges);
@@ -33,6 +36,9 @@ public sealed class FlowReport
 
     /// <summary>How many edges the flow has; null where only its strongest were held.</summary>
     public int? EdgesInAll => Stays is null ? null : Trace.Edges.Count;
+
+    /// <summary>How large a part may be and yet be nothing but rounding.</summary>
+    internal double Least => Rounding * Edges.Select(edge => Math.Abs(edge.Flow)).Append(Math.Abs(Trace.Total)).Max();
 
     internal static FlowReport[] Measure(
         LlamaModel model, ActivationCache cache, LogitReport logit, ReportOptions options, List<string> leftOut, Stages stages)

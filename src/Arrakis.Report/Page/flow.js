@@ -4,13 +4,13 @@
 Arrakis.pictures.push((data) => {
   const { el, svg } = Arrakis;
   const section = document.getElementById("flow"), host = section.querySelector(".picture"), { layers } = data.model;
-  const MOST_COLUMNS = 64, FEWEST_COLUMNS = 8, LABELLED = 24, AT_FIRST = 28, LEAST = 1e-4, ROUNDING = 1e-6;
+  const MOST_COLUMNS = 64, FEWEST_COLUMNS = 8, LABELLED = 24, AT_FIRST = 28, LEAST = 1e-4;
   const state = { flow: data.flows[0], threshold: 0, most: 1, pick: null };
 
   /** Every part of a flow: heads' edges, and what stays at a token; the strongest first. */
   const partsOf = (flow) => {
-    const parts = flow.edges.map((edge) => ({ ...edge, kind: "head" })), least = ROUNDING * Math.max(Math.abs(flow.total), Math.abs(flow.edges[0]?.flow ?? 0));
-    flow.stays?.forEach(({ tokens }, layer) => tokens.forEach((stay, t) => { if (Math.abs(stay) > least) parts.push({ kind: "stay", layer, query: t, key: t, flow: stay }); }));
+    const parts = flow.edges.map((edge) => ({ ...edge, kind: "head" }));
+    flow.stays?.forEach(({ tokens }, layer) => tokens.forEach((stay, t) => { if (Math.abs(stay) > flow.least) parts.push({ kind: "stay", layer, query: t, key: t, flow: stay }); }));
     return parts.sort((a, b) => Math.abs(b.flow) - Math.abs(a.flow));
   };
 
