@@ -21,14 +21,10 @@ public static partial class ResultJson
     public static JsonNode ToJson(this HeadAttribution attribution)
     {
         ArgumentNullException.ThrowIfNull(attribution);
-        JsonObject document = Ablated(attribution.Metric, attribution.Kind, attribution.Baseline, attribution.Heads.Select(head =>
-        {
-            JsonObject node = Without(head.Layer, head.Head, attribution.Baseline, -head.Measured);
-            node["direct"] = head.Direct;
-            node["frozen"] = head.Frozen;
-            return node;
-        }));
-        document["correlation"] = new JsonObject { ["direct"] = attribution.DirectCorrelation, ["frozen"] = attribution.FrozenCorrelation };
+        JsonObject document = Ablated(
+            attribution.Metric, attribution.Kind, attribution.Baseline,
+            attribution.Heads.Select(head => Attributed(Without(head.Layer, head.Head, attribution.Baseline, -head.Measured), head.Direct, head.Frozen)));
+        document["correlation"] = Attributed([], attribution.DirectCorrelation, attribution.FrozenCorrelation);
         return document;
     }
 
@@ -63,7 +59,11 @@ public static partial class ResultJson
         };
     }
 
-    private static JsonObject Path(PathEffect path)
+    /// <summary>What one patched place recovers.</summary>
+    internal static JsonNode Site(PatchedSite site) => Node(site, AnalysisJson.Default.PatchedSite);
+
+    /// <summary>What one path does.</summary>
+    internal static JsonObject Path(PathEffect path)
     {
         bool logits = path.Receiver.Input == ReceiverInput.Logits;
         return new JsonObject
@@ -84,7 +84,8 @@ public static partial class ResultJson
         ["heads"] = new JsonArray([.. heads]),
     };
 
-    private static JsonObject Without(int layer, int head, double baseline, double effect)
+    /// <summary>A metric without one head.</summary>
+    internal static JsonObject Without(int layer, int head, double baseline, double effect)
     {
         JsonObject node = Head(layer, head);
         node["value"] = baseline + effect;
@@ -92,5 +93,13 @@ public static partial class ResultJson
         return node;
     }
 
-    private static JsonObject Head(int layer, int head) => new() { ["layer"] = layer, ["head"] = head };
+    /// <summary>With what the two ways of attribution say of it; null where there is none.</summary>
+    internal static JsonObject Attributed(JsonObject node, double? direct, double? frozen)
+    {
+        node["direct"] = direct;
+        node["frozen"] = frozen;
+        return node;
+    }
+
+    internal static JsonObject Head(int layer, int head) => new() { ["layer"] = layer, ["head"] = head };
 }

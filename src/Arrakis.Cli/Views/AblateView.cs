@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using Arrakis.Analysis;
+using Arrakis.Experiments;
 using Spectre.Console;
 using static Arrakis.Cli.Figures;
 
@@ -36,20 +37,9 @@ internal sealed class AblateView(CausalMetric metric, AblationKind kind, HeadAbl
             ["metric"] = metric.Name,
             ["kind"] = kind.Name(),
             ["baseline"] = Json.Number(_baseline),
-            ["heads"] = Json.Array(_heads.Take(top).Select(head => new JsonObject
-            {
-                ["layer"] = head.Layer,
-                ["head"] = head.Head,
-                ["value"] = Json.Number(_baseline + head.Effect),
-                ["effect"] = Json.Number(head.Effect),
-                ["direct"] = head.Direct is { } direct ? Json.Number(direct) : null,
-                ["frozen"] = head.Frozen is { } frozen ? Json.Number(frozen) : null,
-            })),
-            ["correlation"] = attribution is null ? null : new JsonObject
-            {
-                ["direct"] = attribution.DirectCorrelation is { } direct ? Json.Number(direct) : null,
-                ["frozen"] = attribution.FrozenCorrelation is { } frozen ? Json.Number(frozen) : null,
-            },
+            ["heads"] = Json.Array(_heads.Take(top).Select(head =>
+                ResultJson.Attributed(ResultJson.Without(head.Layer, head.Head, _baseline, head.Effect), head.Direct, head.Frozen))),
+            ["correlation"] = attribution is null ? null : ResultJson.Attributed([], attribution.DirectCorrelation, attribution.FrozenCorrelation),
         };
         metric.AddTo(document, tokens, ids);
         return document;

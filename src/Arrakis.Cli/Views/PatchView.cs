@@ -1,5 +1,6 @@
 using System.Text.Json.Nodes;
 using Arrakis.Analysis;
+using Arrakis.Experiments;
 using Arrakis.Native;
 using Spectre.Console;
 using static Arrakis.Cli.Figures;
@@ -23,14 +24,7 @@ internal static class PatchView
             ["sites"] = new JsonArray(),
         };
         Add(document, patched.Metric, ids, source, tokens);
-        return Json.Pieces(document, "sites", Strongest(patched).Take(top).Select(site => new JsonObject
-        {
-            ["layer"] = site.Layer,
-            ["head"] = site.Head,
-            ["position"] = site.Position,
-            ["value"] = Json.Number(site.Value),
-            ["recovered"] = site.Recovered is { } recovered ? Json.Number(recovered) : null,
-        }));
+        return Json.Pieces(document, "sites", Strongest(patched).Take(top).Select(ResultJson.Site));
     }
 
     public static void Tables(Terminal terminal, ActivationPatching patched, int top, int[] ids, int[] source, Tokens tokens)
@@ -59,17 +53,10 @@ internal static class PatchView
         var document = new JsonObject
         {
             ["metric"] = patched.Metric.Name,
-            ["sender"] = new JsonObject { ["layer"] = sender.Layer, ["head"] = sender.Head },
+            ["sender"] = ResultJson.Head(sender.Layer, sender.Head),
             ["baseline"] = Json.Number(patched.Baseline),
             ["whole"] = Json.Number(patched.WholeEffect(sender)),
-            ["paths"] = Json.Array(Strongest(patched).Take(top).Select(path => new JsonObject
-            {
-                ["input"] = path.Receiver.Input.Name(),
-                ["layer"] = path.Receiver.Input == ReceiverInput.Logits ? null : path.Receiver.Layer,
-                ["head"] = path.Receiver.Input == ReceiverInput.Logits ? null : path.Receiver.Head,
-                ["value"] = Json.Number(path.Value),
-                ["effect"] = Json.Number(path.Effect),
-            })),
+            ["paths"] = Json.Array(Strongest(patched).Take(top).Select(ResultJson.Path)),
         };
         Add(document, patched.Metric, ids, source, tokens);
         return document;
