@@ -21,7 +21,18 @@ internal static class FmaPeak
     private static float s_sink;
 
     /// <summary>GFLOP/s of all threads of a team together, with the instructions of a tier; the scalar tier is measured against <see cref="Vector{T}"/>.</summary>
-    public static double Measure(KernelTier tier, WorkerTeam team) => Flops(tier, team.Size) / Clock.Seconds(() => Run(tier, team)) / 1e9;
+    public static double Measure(KernelTier tier, WorkerTeam team)
+    {
+        Wake(tier, team);
+        return Flops(tier, team.Size) / Clock.Seconds(() => Run(tier, team)) / 1e9;
+    }
+
+    /// <summary>Wakes threads that slept: a virtual machine takes a good part of a millisecond for it, and a yardstick takes two.</summary>
+    public static void Wake(KernelTier tier, WorkerTeam team)
+    {
+        if (team.Size > 1)
+            Run(tier, team);
+    }
 
     /// <summary>A few milliseconds of multiply-adds.</summary>
     public static void Run(KernelTier tier, WorkerTeam team) => team.Run(new Job(tier), team.Size * ItemsPerThread);

@@ -29,10 +29,14 @@ internal sealed class Rig : IDisposable
     public WorkerTeam Team(int threads) => _teams[threads - 1];
 
     /// <summary>The FMA peak in GFLOP/s.</summary>
-    public double Peak(int threads) => FmaPeak.Measure(Tier, Awake(threads));
+    public double Peak(int threads) => FmaPeak.Measure(Tier, Team(threads));
 
     /// <summary>The read bandwidth in GB/s.</summary>
-    public double Read(int threads) => ReadBandwidth.Measure(Awake(threads));
+    public double Read(int threads)
+    {
+        FmaPeak.Wake(Tier, Team(threads));
+        return ReadBandwidth.Measure(Team(threads));
+    }
 
     /// <summary>A random model of SmolLM-135M's shape.</summary>
     public LlamaModel Model(ElementType type)
@@ -45,15 +49,6 @@ internal sealed class Rig : IDisposable
     /// <summary>A session on the best kernels.</summary>
     public static LlamaSession Session(LlamaModel model, int threads, RecordingPlan? plan = null) =>
         model.CreateSession(plan, new SessionOptions { Threads = threads });
-
-    // Threads that slept are woken first: a virtual machine takes a good part of a millisecond for it, and a yardstick takes two.
-    private WorkerTeam Awake(int threads)
-    {
-        WorkerTeam team = Team(threads);
-        if (threads > 1)
-            FmaPeak.Run(Tier, team);
-        return team;
-    }
 
     /// <summary>Measures contestants side by side; groups that take long may take a multiple of the time.</summary>
     public Contest Contest(IReadOnlyList<Contestant> contestants, double patience = 1) =>
