@@ -3,6 +3,7 @@ using System.Text.Json.Nodes;
 using Arrakis.Native.Tests.Support;
 using Arrakis.Text.Models;
 using Arrakis.Text.Tests.Support;
+using CsCheck;
 
 namespace Arrakis.Text.Tests;
 
@@ -134,5 +135,38 @@ public sealed class RefusalTests
         string message = Assert.Throws<Native.ArrakisException>(() => tokenizer.Decode(tokenizer.Encode(new string('a', 64)))).Message;
         Assert.Contains(says, message, StringComparison.Ordinal);
         Assert.DoesNotContain(message, char.IsControl);
+    }
+
+    /// <summary>Bytes changed anywhere, and files cut anywhere: a tokenizer that works, or one line.</summary>
+    [Fact]
+    public void Damage_is_one_line()
+    {
+        (string Name, byte[] Bytes)[] files =
+        [
+            ("tokenizer.json", Encoding.UTF8.GetBytes(TokenizerFiles.ByteLevelJson().ToJsonString())),
+            ("tokenizer.model", TokenizerFiles.Model(TokenizerFiles.Pieces())),
+            ("v.gguf", TokenizerFiles.GgufOf(TokenizerFiles.Pieces()).Build()),
+            ("w.gguf", TokenizerFiles.GgufOfBytes("gpt-2").Build()),
+            ("tokenizer.bin", TokenizerFiles.Llama2c(TokenizerFiles.Pieces(' '))),
+        ];
+        Gen.Select(Gen.Int[0, files.Length - 1], Gen.Double[0, 1], Gen.Byte, Gen.Bool).Sample(
+            (file, place, value, cuts) =>
+            {
+                (string name, byte[] bytes) = files[file];
+                int at = (int)(place * (bytes.Length - 1));
+                byte[] damaged = cuts ? bytes[..at] : [.. bytes];
+                if (!cuts)
+                    damaged[at] = value;
+                try
+                {
+                    Tokenizer tokenizer = Opened.File(name, damaged);
+                    tokenizer.Decode(tokenizer.Encode("Once upon a time, 日本 🦙!"));
+                }
+                catch (Native.ModelFormatException e)
+                {
+                    Assert.DoesNotContain(e.Message, char.IsControl);
+                }
+            },
+            iter: 1000);
     }
 }
