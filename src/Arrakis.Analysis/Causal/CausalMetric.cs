@@ -92,12 +92,17 @@ public sealed class CausalMetric
         int vocabulary = logits.Length / ids.Length;
         Window needed = Needed(ids.Length);
         ReadOnlySpan<float> rows = logits.Slice(needed.First * vocabulary, needed.Length * vocabulary);
-        if (Tokens.Length == 0)
-            return Measure(ids, rows);
-        float[] few = new float[Tokens.Length];
-        for (int i = 0; i < few.Length; i++)
-            few[i] = rows[Tokens[i]];
-        return Measure(ids, few);
+        if (Tokens.Length > 0)
+        {
+            float[] few = new float[Tokens.Length];
+            for (int i = 0; i < few.Length; i++)
+                few[i] = rows[Tokens[i]];
+            rows = few;
+        }
+
+        double value = Measure(ids, rows);
+        Requirements.Finite([value], Name);
+        return value;
     }
 
     /// <summary>The number, of logits [needed, V], or [needed, Tokens] where it has tokens.</summary>

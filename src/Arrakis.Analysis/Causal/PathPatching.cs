@@ -135,7 +135,6 @@ public sealed class PathPatching
             for (int i = 0; i < above.Length; i++)
             {
                 double value = above[i].Input == ReceiverInput.Logits ? metric.MeasureRun(ids, reaching.Cache.Flat(HookPoint.Logits)) : values[i + 1];
-                Requirements.Finite([value], metric.Name);
                 paths.Add(new PathEffect(sender, above[i], value, value - sweep.Baseline));
             }
         }

@@ -12,27 +12,26 @@ internal static unsafe partial class MatrixProduct<TKernels>
     {
         private readonly Panels _x;
         private readonly Products _products;
-        private readonly int _count;
+        private readonly int _perPart;
         private readonly WorkerScratch _scratch;
 
         public TileJob(in Panels x, ReadOnlySpan<Product> products, in WorkerScratch scratch)
         {
-            (_x, _count, _scratch) = (x, products.Length, scratch);
+            (_x, _scratch) = (x, scratch);
             products.CopyTo(_products);
+            _perPart = ItemsOf(_products, products.Length, RowsPerItem);
         }
 
-        public int Items => _x.Cut.Parts * PerPart;
-
-        private int PerPart => ItemsOf(_products, _count, RowsPerItem);
+        public int Items => _x.Cut.Parts * _perPart;
 
         public static void Run(in TileJob job, int item, int worker)
         {
-            (int number, int row) = Math.DivRem(item, job.PerPart);
+            (int number, int row) = Math.DivRem(item, job._perPart);
             ref readonly Product product = ref Find(in job._products, row, RowsPerItem, out int firstRow);
             var part = new Part(job._x, number);
             // What this worker does next.
             int next = item + 1;
-            NextRows ahead = next < job.Items ? new(in Find(in job._products, next % job.PerPart, RowsPerItem, out int nextRow), nextRow) : default;
+            NextRows ahead = next < job.Items ? new(in Find(in job._products, next % job._perPart, RowsPerItem, out int nextRow), nextRow) : default;
             float* scratch = job._scratch.Of(worker), tiles = scratch + WidenedLength;
             Multiply(part, product, firstRow, ahead, scratch, tiles);
             Write(part, product, firstRow, tiles, product.Y, product.YStride, away: false);
@@ -72,9 +71,10 @@ internal static unsafe partial class MatrixProduct<TKernels>
 
         private void FinishFew(int firstRow, int rows, float* gates, float* ups)
         {
-            int across = RoundUp(rows, TKernels.Lanes), width = _hidden.Cut.Width(0);
+            int across = RoundUp(rows, TKernels.Lanes);
+            Panel only = _hidden[0];
             TKernels.SiluMultiply(gates, ups, gates, _x.Tokens * across);
-            TKernels.Transpose(gates, across, _hidden.At(0, firstRow), width, _x.Tokens, rows);
+            TKernels.Transpose(gates, across, only.At(firstRow), only.Width, _x.Tokens, rows);
             if (_rows != null)
                 WriteFew(_x.Tokens, rows, gates, _rows + firstRow, _hidden.Depth);
         }
@@ -83,12 +83,12 @@ internal static unsafe partial class MatrixProduct<TKernels>
         {
             for (int p = part.First; p < part.End; p++)
             {
-                int width = _hidden.Cut.Width(p);
-                nint tile = part.TilesAt(p, rows);
-                float* panel = _hidden.At(p, firstRow);
-                TKernels.SiluMultiply(gates + tile, ups + tile, panel, rows * width);
+                Panel panel = _hidden[p];
+                nint tiles = part.TilesAt(panel, rows);
+                float* packed = panel.At(firstRow);
+                TKernels.SiluMultiply(gates + tiles, ups + tiles, packed, rows * panel.Width);
                 if (_rows != null)
-                    TKernels.TransposeAway(panel, width, _rows + (nint)_hidden.Cut.Start(p) * _hidden.Depth + firstRow, _hidden.Depth, rows, _hidden.Cut.Count(p));
+                    TKernels.TransposeAway(packed, panel.Width, _rows + (nint)panel.Start * _hidden.Depth + firstRow, _hidden.Depth, rows, panel.Tokens);
             }
         }
     }
@@ -97,13 +97,15 @@ internal static unsafe partial class MatrixProduct<TKernels>
     private readonly struct Part(in Panels x, int number)
     {
         public readonly Panels X = x;
-        public readonly int First = x.Cut.Panels / x.Cut.Parts * number, End = x.Cut.Panels / x.Cut.Parts * (number + 1);
+        public readonly int First = x.Cut.FirstPanel(number), End = x.Cut.FirstPanel(number + 1);
+
+        private readonly int _start = x.Cut.Start(x.Cut.FirstPanel(number));
 
         /// <summary>Its tokens, with those that fill a last vector.</summary>
-        public int Tokens => X.Cut.Start(End) - X.Cut.Start(First);
+        public int Tokens => X.Cut.Start(End) - _start;
 
         /// <summary>Where a panel's tiles begin among the part's: [rows rounded up to tiles, tokens of the panel], dense, panel after panel.</summary>
-        public nint TilesAt(int panel, int rows) => (nint)(X.Cut.Start(panel) - X.Cut.Start(First)) * Groups(rows) * TKernels.TileRows;
+        public nint TilesAt(in Panel panel, int rows) => (nint)(panel.Start - _start) * Groups(rows) * TKernels.TileRows;
     }
 
     /// <summary>The rows of a matrix that a worker reads after those that it computes with.</summary>
@@ -169,8 +171,8 @@ internal static unsafe partial class MatrixProduct<TKernels>
             Rows(product.W, firstRow, rows, all, k, depth, scratch, out aStride);
         for (int p = part.First; p < part.End; p++)
         {
-            int width = part.X.Cut.Width(p);
-            float* panel = part.X.At(p, k), tiles = sums + part.TilesAt(p, rows);
+            Panel panel = part.X[p];
+            float* packed = panel.At(k), tiles = sums + part.TilesAt(panel, rows);
             for (int r = 0; r < all; r += TKernels.TileRows)
             {
                 int after = r + TKernels.TileRows;
@@ -178,7 +180,7 @@ internal static unsafe partial class MatrixProduct<TKernels>
                     ? Widening(product.W, firstRow + after, Math.Min(rows - after, TKernels.TileRows), k, a + after * aStride, aStride)
                     : next.Part(tile++, count, then);
                 TKernels.Tile(
-                    width / TKernels.Lanes, depth, a + r * aStride, aStride, 1, panel, width, tiles + r * width, accumulate, in ahead);
+                    panel.Width / TKernels.Lanes, depth, a + r * aStride, aStride, 1, packed, panel.Width, tiles + r * panel.Width, accumulate, in ahead);
             }
         }
     }
@@ -198,12 +200,12 @@ internal static unsafe partial class MatrixProduct<TKernels>
 
         for (int p = part.First; p < part.End; p++)
         {
-            int width = part.X.Cut.Width(p), tokens = part.X.Cut.Count(p);
-            float* tile = tiles + part.TilesAt(p, rows), to = y + part.X.Cut.Start(p) * yStride + firstRow;
+            Panel panel = part.X[p];
+            float* from = tiles + part.TilesAt(panel, rows), to = y + panel.Start * yStride + firstRow;
             if (away)
-                TKernels.TransposeAway(tile, width, to, yStride, rows, tokens);
+                TKernels.TransposeAway(from, panel.Width, to, yStride, rows, panel.Tokens);
             else
-                TKernels.Transpose(tile, width, to, yStride, rows, tokens);
+                TKernels.Transpose(from, panel.Width, to, yStride, rows, panel.Tokens);
         }
     }
 

@@ -98,11 +98,12 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
     {
         for (int token = first; token < Math.Min(first + PackedAtOnce, panels.Tokens); token += TKernels.Lanes, x += TKernels.Lanes * xStride)
         {
-            int panel = panels.Cut.PanelOf(token), width = panels.Cut.Width(panel), tokens = Math.Min(TKernels.Lanes, panels.Tokens - token);
-            float* destination = panels.At(panel, k) + (token - panels.Cut.Start(panel));
-            TKernels.Transpose(x, xStride, destination, width, tokens, depth);
+            Panel panel = panels[panels.Cut.PanelOf(token)];
+            int tokens = Math.Min(TKernels.Lanes, panels.Tokens - token);
+            float* destination = panel.At(k) + (token - panel.Start);
+            TKernels.Transpose(x, xStride, destination, panel.Width, tokens, depth);
             for (nint i = 0; i < depth && tokens < TKernels.Lanes; i++)
-                new Span<float>(destination + i * width + tokens, TKernels.Lanes - tokens).Clear();
+                new Span<float>(destination + i * panel.Width + tokens, TKernels.Lanes - tokens).Clear();
         }
     }
 

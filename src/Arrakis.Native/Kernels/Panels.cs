@@ -25,7 +25,11 @@ internal readonly record struct Cut(int Tokens, int Lanes, int Panels, int Parts
         }
     }
 
-    private int Vectors => (Tokens + Lanes - 1) / Lanes;
+    // Kept, as every panel is found by it.
+    private int Vectors { get; } = (Tokens + Lanes - 1) / Lanes;
+
+    /// <summary>The first panel of a part; of the one after the last, how many panels there are.</summary>
+    public int FirstPanel(int part) => Panels / Parts * part;
 
     /// <summary>The first token of a panel; of the one after the last, where the last vector ends.</summary>
     public int Start(int panel) => (int)((long)Vectors * panel / Panels) * Lanes;
@@ -52,6 +56,24 @@ internal readonly unsafe struct Panels(float* data, int depth, Cut cut)
 
     public int Tokens => Cut.Tokens;
 
-    /// <summary>Where a panel has input <paramref name="k"/>.</summary>
-    public float* At(int panel, int k) => Data + (nint)Cut.Start(panel) * Depth + (nint)k * Cut.Width(panel);
+    public Panel this[int index] => new(this, index);
+}
+
+/// <summary>One panel of tokens.</summary>
+internal readonly unsafe struct Panel(in Panels x, int index)
+{
+    private readonly nint _depth = x.Depth;
+    private readonly float* _data = x.Data;
+
+    /// <summary>Its first token.</summary>
+    public readonly int Start = x.Cut.Start(index);
+
+    /// <summary>Its tokens, with those that fill its last vector.</summary>
+    public readonly int Width = x.Cut.Width(index);
+
+    /// <summary>Its tokens.</summary>
+    public readonly int Tokens = x.Cut.Count(index);
+
+    /// <summary>Where it has input <paramref name="k"/>.</summary>
+    public float* At(int k) => _data + Start * _depth + (nint)k * Width;
 }

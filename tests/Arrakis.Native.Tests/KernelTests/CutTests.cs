@@ -29,7 +29,6 @@ public sealed class CutTests
     }
 
     [Theory]
-    [InlineData(0, 2, 0)]
     [InlineData(63, 2, 1)]
     [InlineData(127, 2, 1)]
     [InlineData(128, 2, 2)]
@@ -39,14 +38,15 @@ public sealed class CutTests
     {
         Cut cut = Cut.Of(tokens, lanes: 16, mostVectors: 3, workers, leastPart: 64);
         Assert.Equal(parts, cut.Parts);
-        if (parts == 0)
-        {
-            Assert.Equal(0, cut.Panels);
-            return;
-        }
-
         Assert.Equal(0, cut.Panels % parts);
-        int[] lengths = [.. Enumerable.Range(0, parts).Select(part => cut.Start(cut.Panels / parts * (part + 1)) - cut.Start(cut.Panels / parts * part))];
+        int[] lengths = [.. Enumerable.Range(0, parts).Select(part => cut.Start(cut.FirstPanel(part + 1)) - cut.Start(cut.FirstPanel(part)))];
         Assert.InRange(lengths.Max() - lengths.Min(), 0, cut.Lanes);
+    }
+
+    [Fact]
+    public void Of_no_tokens_there_is_no_panel_and_no_part()
+    {
+        Cut cut = Cut.Of(0, lanes: 16, mostVectors: 3, workers: 2, leastPart: 64);
+        Assert.Equal((0, 0), (cut.Panels, cut.Parts));
     }
 }
