@@ -31,9 +31,6 @@ internal readonly unsafe struct Ahead(byte* first, nint stride, int rows, int st
     /// <summary>See <see cref="To"/>.</summary>
     public nint ToStride { get; init; }
 
-    /// <summary>What is widened: <see cref="ElementType.BF16"/> or <see cref="ElementType.F16"/>.</summary>
-    public ElementType Type { get; init; }
-
     /// <summary>What widens half-precision numbers.</summary>
     public readonly HalfPrecision.Constants Half = HalfPrecision.Constants.All;
 

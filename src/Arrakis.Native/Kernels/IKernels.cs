@@ -20,8 +20,11 @@ internal unsafe interface IKernels
     /// <summary>Rows of a tile: outputs of a projection, keys of a score, or queries of a weighted sum.</summary>
     static abstract int TileRows { get; }
 
-    /// <summary>Whether <see cref="Tile"/> widens while it computes: rows of two-byte elements, if its depth is a multiple of <see cref="Ahead.Interval"/>.</summary>
+    /// <summary>Whether <see cref="Tile"/> widens while it computes: rows of half-precision elements, if its depth is a multiple of <see cref="Ahead.Interval"/>.</summary>
     static virtual bool WidensAhead => false;
+
+    /// <summary>Whether there is a <see cref="BF16Tile"/>, so that rows of such elements need not be widened first.</summary>
+    static virtual bool TilesBF16 => false;
 
     /// <summary>Tokens up to which <see cref="TurnedTile"/> is faster than <see cref="Tile"/>, no more than <see cref="Lanes"/>; 0 for a tier that has none.</summary>
     static virtual int FewTokens => 0;
@@ -41,6 +44,13 @@ internal unsafe interface IKernels
     /// <param name="accumulate">Whether to add to the tile instead of setting it.</param>
     /// <param name="ahead">What to widen meanwhile, in a tier that <see cref="WidensAhead"/>, or to bring into cache, which a tier may leave be.</param>
     static abstract void Tile(int vectors, int depth, float* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead = default);
+
+    /// <summary>
+    /// The same tile over rows of <see cref="ElementType.BF16"/> as they are stored, <paramref name="aStride"/> bytes apart: the bits are those of the rows widened.
+    /// The two bytes before an element are read too.
+    /// </summary>
+    static virtual void BF16Tile(int vectors, int depth, byte* a, nint aStride, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead) =>
+        throw new NotSupportedException($"{nameof(TilesBF16)} is false");
 
     /// <summary>
     /// A tile of a few tokens, its outputs along the vectors: c[t · cStride + r] (+)= Σ_k a[r · aStride + k] · x[k · xStride + t], each sum in the order of k as

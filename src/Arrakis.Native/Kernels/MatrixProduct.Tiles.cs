@@ -122,8 +122,7 @@ internal static unsafe partial class MatrixProduct<TKernels>
             int first = _rows * tile / tiles, count = (_rows * (tile + 1) / tiles) - first;
             if (count == 0)
                 return default;
-            int block = _w.Type.BlockLength(), column = (_w.FirstColumn + k) / block * block;
-            return new Ahead(_w.Row(_firstRow + first) + _w.Type.RowBytes(column), _w.RowBytes, count, (int)(_w.Type.RowBytes(2 * Ahead.Interval) / 2));
+            return new Ahead(_w.At(_firstRow + first, k), _w.RowBytes, count, (int)(_w.Type.RowBytes(2 * Ahead.Interval) / 2));
         }
     }
 
@@ -160,33 +159,40 @@ internal static unsafe partial class MatrixProduct<TKernels>
     private static void Tiles(
         in Part part, in Product product, int firstRow, int rows, int k, int depth, in NextRows next, int then, float* scratch, float* sums, bool accumulate)
     {
+        ref readonly WeightMatrix w = ref product.W;
         int groups = Groups(rows), all = groups * TKernels.TileRows, tile = 0;
-        // Two-byte rows are widened for a tile while the one before it computes; only the first tile's before that.
-        bool inPassing = TKernels.WidensAhead && !product.Transposed && product.W.Type is ElementType.BF16 or ElementType.F16 && depth % Ahead.Interval == 0;
+        bool stored = TKernels.TilesBF16 && w.Type == ElementType.BF16 && !product.Transposed && rows == all;
+        // Half-precision rows are widened for a tile while the one before it computes; only the first tile's before that.
+        bool inPassing = TKernels.WidensAhead && w.Type == ElementType.F16 && !product.Transposed && depth % Ahead.Interval == 0;
         int count = (part.End - part.First) * groups - (inPassing ? groups - 1 : 0);
-        nint aStride;
+        nint aStride = 0;
         float* a =
-            product.Transposed ? Columns(product.W, firstRow, rows, all, k, depth, scratch, out aStride) :
-            inPassing ? Rows(product.W, firstRow, Math.Min(rows, TKernels.TileRows), TKernels.TileRows, k, depth, scratch, out aStride) :
-            Rows(product.W, firstRow, rows, all, k, depth, scratch, out aStride);
+            stored ? null :
+            product.Transposed ? Columns(w, firstRow, rows, all, k, depth, scratch, out aStride) :
+            inPassing ? Rows(w, firstRow, Math.Min(rows, TKernels.TileRows), TKernels.TileRows, k, depth, scratch, out aStride) :
+            Rows(w, firstRow, rows, all, k, depth, scratch, out aStride);
         for (int p = part.First; p < part.End; p++)
         {
             Panel panel = part.X[p];
+            int vectors = panel.Width / TKernels.Lanes;
             float* packed = panel.At(k), tiles = sums + part.TilesAt(panel, rows);
             for (int r = 0; r < all; r += TKernels.TileRows)
             {
                 int after = r + TKernels.TileRows;
                 Ahead ahead = inPassing && p == part.First && after < all
-                    ? Widening(product.W, firstRow + after, Math.Min(rows - after, TKernels.TileRows), k, a + after * aStride, aStride)
+                    ? Widening(w, firstRow + after, Math.Min(rows - after, TKernels.TileRows), k, a + after * aStride, aStride)
                     : next.Part(tile++, count, then);
-                TKernels.Tile(
-                    panel.Width / TKernels.Lanes, depth, a + r * aStride, aStride, 1, packed, panel.Width, tiles + r * panel.Width, accumulate, in ahead);
+                float* c = tiles + r * panel.Width;
+                if (stored)
+                    TKernels.BF16Tile(vectors, depth, w.At(firstRow + r, k), w.RowBytes, packed, panel.Width, c, accumulate, in ahead);
+                else
+                    TKernels.Tile(vectors, depth, a + r * aStride, aStride, 1, packed, panel.Width, c, accumulate, in ahead);
             }
         }
     }
 
     private static Ahead Widening(in WeightMatrix w, int firstRow, int rows, int k, float* to, nint stride) =>
-        new(w.Row(firstRow) + w.Type.RowBytes(w.FirstColumn + k), w.RowBytes, rows, (int)w.Type.RowBytes(Ahead.Interval)) { To = to, ToStride = stride, Type = w.Type };
+        new(w.At(firstRow, k), w.RowBytes, rows, (int)w.Type.RowBytes(Ahead.Interval)) { To = to, ToStride = stride };
 
     /// <summary>An item's tiles, turned into rows of y.</summary>
     private static void Write(in Part part, in Product product, int firstRow, float* tiles, float* y, nint yStride, bool away)
@@ -215,7 +221,7 @@ internal static unsafe partial class MatrixProduct<TKernels>
         if (w.Type == ElementType.F32 && rows == tileRows)
         {
             stride = w.RowBytes / sizeof(float);
-            return (float*)w.Row(firstRow) + w.FirstColumn + k;
+            return (float*)w.At(firstRow, k);
         }
 
         int block = w.Type.BlockLength();
@@ -223,7 +229,7 @@ internal static unsafe partial class MatrixProduct<TKernels>
         int length = RoundUp(lead + depth, block);
         stride = MostDepth + WidenSlack;
         for (int r = 0; r < rows; r++)
-            TKernels.Widen(w.Type, w.Row(firstRow + r) + w.Type.RowBytes(w.FirstColumn + k - lead), length, scratch + r * stride);
+            TKernels.Widen(w.Type, w.At(firstRow + r, k), length, scratch + r * stride);
         for (int r = rows; r < tileRows; r++)
             new Span<float>(scratch + r * stride, length).Clear();
         return scratch + lead;
@@ -238,7 +244,7 @@ internal static unsafe partial class MatrixProduct<TKernels>
         int column = w.FirstColumn + firstColumn;
         if (w.Type == ElementType.F32)
         {
-            TKernels.Transpose((float*)w.Row(k) + column, w.RowBytes / sizeof(float), scratch, stride, depth, columns);
+            TKernels.Transpose((float*)w.At(k, firstColumn), w.RowBytes / sizeof(float), scratch, stride, depth, columns);
             return scratch;
         }
 
@@ -249,7 +255,7 @@ internal static unsafe partial class MatrixProduct<TKernels>
         {
             int rows = Math.Min(Rows, depth - i);
             for (int r = 0; r < rows; r++)
-                TKernels.Widen(w.Type, w.Row(k + i + r) + w.Type.RowBytes(column - lead), length, widened + r * 128);
+                TKernels.Widen(w.Type, w.At(k + i + r, firstColumn), length, widened + r * 128);
             TKernels.Transpose(widened + lead, 128, scratch + i, stride, rows, columns);
         }
 

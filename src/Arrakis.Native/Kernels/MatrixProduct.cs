@@ -36,7 +36,8 @@ internal struct Products
 
 /// <summary>
 /// Matrix products over a tier's register tile. Tokens lie along the vectors and a weight's rows are broadcast element by element, so that float32 weights
-/// are read where the file put them, never packed or copied; other types are widened a few rows at a time into cache, once for all tokens.
+/// (and bfloat16 ones, in a tier that <see cref="IKernels.TilesBF16"/>) are read where the file put them, never packed or copied; other types are widened a few rows at a
+/// time into cache, once for all tokens.
 /// What is packed is the activations: small, and packed once for all matrices that read them.
 /// </summary>
 /// <remarks>
@@ -60,11 +61,11 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
     private static int RowsPerItem => 32 / TKernels.TileRows * TKernels.TileRows;
 
     /// <summary>
-    /// How <paramref name="tokens"/> are shared out among workers for products with matrices of a type. Every part reads all weights, and widens what is not float32:
+    /// How <paramref name="tokens"/> are shared out among workers for products with matrices of a type. Every part reads all weights, and widens those that tiles cannot read as they are:
     /// of fewer tokens than these it would do so for too few multiply-adds.
     /// </summary>
     public static Cut CutOf(int tokens, int workers, ElementType type) =>
-        Cut.Of(tokens, TKernels.Lanes, TKernels.TileVectors, workers, leastPart: type == ElementType.F32 ? 64 : 128);
+        Cut.Of(tokens, TKernels.Lanes, TKernels.TileVectors, workers, leastPart: type == ElementType.F32 || (type == ElementType.BF16 && TKernels.TilesBF16) ? 64 : 128);
 
     /// <summary>Floats that <paramref name="tokens"/> activations of <paramref name="depth"/> take when packed.</summary>
     public static long PackedLength(int tokens, int depth) => (long)RoundUp(tokens, TKernels.Lanes) * depth;

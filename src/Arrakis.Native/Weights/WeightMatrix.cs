@@ -15,6 +15,9 @@ internal readonly unsafe record struct WeightMatrix(nint Data, ElementType Type,
     /// <summary>The start of a stored row; the matrix's own first element is <see cref="FirstColumn"/> elements on.</summary>
     public byte* Row(int row) => (byte*)Data + row * RowBytes;
 
+    /// <summary>Where the block begins that holds an element.</summary>
+    public byte* At(int row, int column) => Row(row) + (nint)((FirstColumn + column) / Type.BlockLength()) * Type.BlockBytes();
+
     /// <summary>Inputs <paramref name="first"/> … <paramref name="first"/> + <paramref name="count"/> − 1 of every row: a head's part of W_O.</summary>
     public WeightMatrix SliceColumns(int first, int count)
     {

@@ -324,7 +324,33 @@ internal sealed unsafe class KernelChecks<T> : KernelChecks
                 // Rows stored as rows, as weights and keys are; and as columns, as values are.
                 Tile(vectors, depth, aStride: depth + 1, aStep: 1);
                 Tile(vectors, depth, aStride: 1, aStep: T.TileRows + 2);
+                if (T.TilesBF16)
+                    BF16Tile(vectors, depth);
             }
+        }
+    }
+
+    // The rows widened and multiplied as any others: the bits must be the same. Rows do not begin where floats would.
+    private void BF16Tile(int vectors, int depth)
+    {
+        int width = vectors * T.Lanes, stride = (depth + 3) * sizeof(ushort);
+        byte* rows = Unaligned(T.TileRows * stride + sizeof(ushort)) + sizeof(ushort);
+        Guarded widened = new(T.TileRows * depth), panel = new Guarded(depth * width).Set(Numbers(depth * width));
+        for (int r = 0; r < T.TileRows; r++)
+        {
+            BlockFormats.Encode(ElementType.BF16, Numbers(depth), new Span<byte>(rows + r * stride, depth * sizeof(ushort)));
+            ScalarKernels.Widen(ElementType.BF16, rows + r * stride, depth, widened.Pointer + r * depth);
+        }
+
+        foreach (bool accumulate in new[] { false, true })
+        {
+            float[] before = Numbers(T.TileRows * width);
+            Guarded expected = new Guarded(before.Length).Set(before), tile = new Guarded(before.Length).Set(before);
+            string what = $"{T.Tier} BF16Tile of {vectors} vectors, depth {depth}, {(accumulate ? "added" : "set")}";
+            T.Tile(vectors, depth, widened, depth, 1, panel, width, expected, accumulate);
+            T.BF16Tile(vectors, depth, rows, stride, panel, width, tile, accumulate, default);
+            tile.OnlyFirst(before.Length, what);
+            SameBits(expected.Values, tile.Values, what);
         }
     }
 

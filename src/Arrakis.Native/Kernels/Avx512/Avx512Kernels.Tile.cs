@@ -10,27 +10,31 @@ internal readonly unsafe partial struct Avx512Kernels
 {
     public static void Tile(int vectors, int depth, float* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
     {
+        nint stride = aStride * sizeof(float), step = aStep * sizeof(float);
         if (ahead.To == null)
-            Tile<Fetching>(vectors, depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
-        else if (ahead.Type == ElementType.BF16)
-            Tile<WideningBF16>(vectors, depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
+            Tile<Fetching, F32>(vectors, depth, (byte*)a, stride, step, panel, panelStride, c, accumulate, in ahead);
         else
-            Tile<WideningF16>(vectors, depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
+            Tile<WideningF16, F32>(vectors, depth, (byte*)a, stride, step, panel, panelStride, c, accumulate, in ahead);
     }
 
-    private static void Tile<TLook>(
-        int vectors, int depth, float* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead) where TLook : struct, ILook
+    public static void BF16Tile(int vectors, int depth, byte* a, nint aStride, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead) =>
+        Tile<Fetching, BF16>(vectors, depth, a, aStride, sizeof(ushort), panel, panelStride, c, accumulate, in ahead);
+
+    private static void Tile<TLook, TElement>(
+        int vectors, int depth, byte* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
+        where TLook : struct, ILook
+        where TElement : struct, IBroadcast
     {
         switch (vectors)
         {
             case 1:
-                Tile1<TLook>(depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
+                Tile1<TLook, TElement>(depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
                 return;
             case 2:
-                Tile2<TLook>(depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
+                Tile2<TLook, TElement>(depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
                 return;
             case 3:
-                Tile3<TLook>(depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
+                Tile3<TLook, TElement>(depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
                 return;
             default:
                 throw new ArgumentOutOfRangeException(nameof(vectors), vectors, null);
@@ -49,16 +53,6 @@ internal readonly unsafe partial struct Avx512Kernels
         public static void Look(in Ahead ahead, nint k) => ahead.Fetch(k);
     }
 
-    private readonly struct WideningBF16 : ILook
-    {
-        [MethodImpl(MethodImplOptions.AggressiveInlining)]
-        public static void Look(in Ahead ahead, nint k)
-        {
-            for (nint i = 0; i < ahead.Rows; i++)
-                BF16.Load(ahead.At(i, k)).Store(ahead.To + i * ahead.ToStride + k);
-        }
-    }
-
     private readonly struct WideningF16 : ILook
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
@@ -73,16 +67,17 @@ internal readonly unsafe partial struct Avx512Kernels
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile3<TLook>(int depth, float* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
+    private static void Tile3<TLook, TElement>(int depth, byte* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
         where TLook : struct, ILook
+        where TElement : struct, IBroadcast
     {
-        float* a1 = a + aStride;
-        float* a2 = a1 + aStride;
-        float* a3 = a2 + aStride;
-        float* a4 = a3 + aStride;
-        float* a5 = a4 + aStride;
-        float* a6 = a5 + aStride;
-        float* a7 = a6 + aStride;
+        byte* a1 = a + aStride;
+        byte* a2 = a1 + aStride;
+        byte* a3 = a2 + aStride;
+        byte* a4 = a3 + aStride;
+        byte* a5 = a4 + aStride;
+        byte* a6 = a5 + aStride;
+        byte* a7 = a6 + aStride;
         Vector512<float> c00 = Vector512<float>.Zero, c01 = Vector512<float>.Zero, c02 = Vector512<float>.Zero;
         Vector512<float> c10 = Vector512<float>.Zero, c11 = Vector512<float>.Zero, c12 = Vector512<float>.Zero;
         Vector512<float> c20 = Vector512<float>.Zero, c21 = Vector512<float>.Zero, c22 = Vector512<float>.Zero;
@@ -100,35 +95,35 @@ internal readonly unsafe partial struct Avx512Kernels
                 Vector512<float> x0 = Vector512.Load(panel);
                 Vector512<float> x1 = Vector512.Load(panel + Width);
                 Vector512<float> x2 = Vector512.Load(panel + 2 * Width);
-                Vector512<float> w0 = Vector512.Create(a[at]);
+                Vector512<float> w0 = TElement.Broadcast(a + at);
                 c00 = Avx512F.FusedMultiplyAdd(w0, x0, c00);
                 c01 = Avx512F.FusedMultiplyAdd(w0, x1, c01);
                 c02 = Avx512F.FusedMultiplyAdd(w0, x2, c02);
-                Vector512<float> w1 = Vector512.Create(a1[at]);
+                Vector512<float> w1 = TElement.Broadcast(a1 + at);
                 c10 = Avx512F.FusedMultiplyAdd(w1, x0, c10);
                 c11 = Avx512F.FusedMultiplyAdd(w1, x1, c11);
                 c12 = Avx512F.FusedMultiplyAdd(w1, x2, c12);
-                Vector512<float> w2 = Vector512.Create(a2[at]);
+                Vector512<float> w2 = TElement.Broadcast(a2 + at);
                 c20 = Avx512F.FusedMultiplyAdd(w2, x0, c20);
                 c21 = Avx512F.FusedMultiplyAdd(w2, x1, c21);
                 c22 = Avx512F.FusedMultiplyAdd(w2, x2, c22);
-                Vector512<float> w3 = Vector512.Create(a3[at]);
+                Vector512<float> w3 = TElement.Broadcast(a3 + at);
                 c30 = Avx512F.FusedMultiplyAdd(w3, x0, c30);
                 c31 = Avx512F.FusedMultiplyAdd(w3, x1, c31);
                 c32 = Avx512F.FusedMultiplyAdd(w3, x2, c32);
-                Vector512<float> w4 = Vector512.Create(a4[at]);
+                Vector512<float> w4 = TElement.Broadcast(a4 + at);
                 c40 = Avx512F.FusedMultiplyAdd(w4, x0, c40);
                 c41 = Avx512F.FusedMultiplyAdd(w4, x1, c41);
                 c42 = Avx512F.FusedMultiplyAdd(w4, x2, c42);
-                Vector512<float> w5 = Vector512.Create(a5[at]);
+                Vector512<float> w5 = TElement.Broadcast(a5 + at);
                 c50 = Avx512F.FusedMultiplyAdd(w5, x0, c50);
                 c51 = Avx512F.FusedMultiplyAdd(w5, x1, c51);
                 c52 = Avx512F.FusedMultiplyAdd(w5, x2, c52);
-                Vector512<float> w6 = Vector512.Create(a6[at]);
+                Vector512<float> w6 = TElement.Broadcast(a6 + at);
                 c60 = Avx512F.FusedMultiplyAdd(w6, x0, c60);
                 c61 = Avx512F.FusedMultiplyAdd(w6, x1, c61);
                 c62 = Avx512F.FusedMultiplyAdd(w6, x2, c62);
-                Vector512<float> w7 = Vector512.Create(a7[at]);
+                Vector512<float> w7 = TElement.Broadcast(a7 + at);
                 c70 = Avx512F.FusedMultiplyAdd(w7, x0, c70);
                 c71 = Avx512F.FusedMultiplyAdd(w7, x1, c71);
                 c72 = Avx512F.FusedMultiplyAdd(w7, x2, c72);
@@ -148,16 +143,17 @@ internal readonly unsafe partial struct Avx512Kernels
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile2<TLook>(int depth, float* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
+    private static void Tile2<TLook, TElement>(int depth, byte* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
         where TLook : struct, ILook
+        where TElement : struct, IBroadcast
     {
-        float* a1 = a + aStride;
-        float* a2 = a1 + aStride;
-        float* a3 = a2 + aStride;
-        float* a4 = a3 + aStride;
-        float* a5 = a4 + aStride;
-        float* a6 = a5 + aStride;
-        float* a7 = a6 + aStride;
+        byte* a1 = a + aStride;
+        byte* a2 = a1 + aStride;
+        byte* a3 = a2 + aStride;
+        byte* a4 = a3 + aStride;
+        byte* a5 = a4 + aStride;
+        byte* a6 = a5 + aStride;
+        byte* a7 = a6 + aStride;
         Vector512<float> c00 = Vector512<float>.Zero, c01 = Vector512<float>.Zero;
         Vector512<float> c10 = Vector512<float>.Zero, c11 = Vector512<float>.Zero;
         Vector512<float> c20 = Vector512<float>.Zero, c21 = Vector512<float>.Zero;
@@ -174,28 +170,28 @@ internal readonly unsafe partial struct Avx512Kernels
             {
                 Vector512<float> x0 = Vector512.Load(panel);
                 Vector512<float> x1 = Vector512.Load(panel + Width);
-                Vector512<float> w0 = Vector512.Create(a[at]);
+                Vector512<float> w0 = TElement.Broadcast(a + at);
                 c00 = Avx512F.FusedMultiplyAdd(w0, x0, c00);
                 c01 = Avx512F.FusedMultiplyAdd(w0, x1, c01);
-                Vector512<float> w1 = Vector512.Create(a1[at]);
+                Vector512<float> w1 = TElement.Broadcast(a1 + at);
                 c10 = Avx512F.FusedMultiplyAdd(w1, x0, c10);
                 c11 = Avx512F.FusedMultiplyAdd(w1, x1, c11);
-                Vector512<float> w2 = Vector512.Create(a2[at]);
+                Vector512<float> w2 = TElement.Broadcast(a2 + at);
                 c20 = Avx512F.FusedMultiplyAdd(w2, x0, c20);
                 c21 = Avx512F.FusedMultiplyAdd(w2, x1, c21);
-                Vector512<float> w3 = Vector512.Create(a3[at]);
+                Vector512<float> w3 = TElement.Broadcast(a3 + at);
                 c30 = Avx512F.FusedMultiplyAdd(w3, x0, c30);
                 c31 = Avx512F.FusedMultiplyAdd(w3, x1, c31);
-                Vector512<float> w4 = Vector512.Create(a4[at]);
+                Vector512<float> w4 = TElement.Broadcast(a4 + at);
                 c40 = Avx512F.FusedMultiplyAdd(w4, x0, c40);
                 c41 = Avx512F.FusedMultiplyAdd(w4, x1, c41);
-                Vector512<float> w5 = Vector512.Create(a5[at]);
+                Vector512<float> w5 = TElement.Broadcast(a5 + at);
                 c50 = Avx512F.FusedMultiplyAdd(w5, x0, c50);
                 c51 = Avx512F.FusedMultiplyAdd(w5, x1, c51);
-                Vector512<float> w6 = Vector512.Create(a6[at]);
+                Vector512<float> w6 = TElement.Broadcast(a6 + at);
                 c60 = Avx512F.FusedMultiplyAdd(w6, x0, c60);
                 c61 = Avx512F.FusedMultiplyAdd(w6, x1, c61);
-                Vector512<float> w7 = Vector512.Create(a7[at]);
+                Vector512<float> w7 = TElement.Broadcast(a7 + at);
                 c70 = Avx512F.FusedMultiplyAdd(w7, x0, c70);
                 c71 = Avx512F.FusedMultiplyAdd(w7, x1, c71);
                 panel += panelStride;
@@ -214,16 +210,17 @@ internal readonly unsafe partial struct Avx512Kernels
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    private static void Tile1<TLook>(int depth, float* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
+    private static void Tile1<TLook, TElement>(int depth, byte* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
         where TLook : struct, ILook
+        where TElement : struct, IBroadcast
     {
-        float* a1 = a + aStride;
-        float* a2 = a1 + aStride;
-        float* a3 = a2 + aStride;
-        float* a4 = a3 + aStride;
-        float* a5 = a4 + aStride;
-        float* a6 = a5 + aStride;
-        float* a7 = a6 + aStride;
+        byte* a1 = a + aStride;
+        byte* a2 = a1 + aStride;
+        byte* a3 = a2 + aStride;
+        byte* a4 = a3 + aStride;
+        byte* a5 = a4 + aStride;
+        byte* a6 = a5 + aStride;
+        byte* a7 = a6 + aStride;
         Vector512<float> c00 = Vector512<float>.Zero;
         Vector512<float> c10 = Vector512<float>.Zero;
         Vector512<float> c20 = Vector512<float>.Zero;
@@ -239,21 +236,21 @@ internal readonly unsafe partial struct Avx512Kernels
             for (nint end = Math.Min(k + Ahead.Interval, depth); k < end; k++)
             {
                 Vector512<float> x0 = Vector512.Load(panel);
-                Vector512<float> w0 = Vector512.Create(a[at]);
+                Vector512<float> w0 = TElement.Broadcast(a + at);
                 c00 = Avx512F.FusedMultiplyAdd(w0, x0, c00);
-                Vector512<float> w1 = Vector512.Create(a1[at]);
+                Vector512<float> w1 = TElement.Broadcast(a1 + at);
                 c10 = Avx512F.FusedMultiplyAdd(w1, x0, c10);
-                Vector512<float> w2 = Vector512.Create(a2[at]);
+                Vector512<float> w2 = TElement.Broadcast(a2 + at);
                 c20 = Avx512F.FusedMultiplyAdd(w2, x0, c20);
-                Vector512<float> w3 = Vector512.Create(a3[at]);
+                Vector512<float> w3 = TElement.Broadcast(a3 + at);
                 c30 = Avx512F.FusedMultiplyAdd(w3, x0, c30);
-                Vector512<float> w4 = Vector512.Create(a4[at]);
+                Vector512<float> w4 = TElement.Broadcast(a4 + at);
                 c40 = Avx512F.FusedMultiplyAdd(w4, x0, c40);
-                Vector512<float> w5 = Vector512.Create(a5[at]);
+                Vector512<float> w5 = TElement.Broadcast(a5 + at);
                 c50 = Avx512F.FusedMultiplyAdd(w5, x0, c50);
-                Vector512<float> w6 = Vector512.Create(a6[at]);
+                Vector512<float> w6 = TElement.Broadcast(a6 + at);
                 c60 = Avx512F.FusedMultiplyAdd(w6, x0, c60);
-                Vector512<float> w7 = Vector512.Create(a7[at]);
+                Vector512<float> w7 = TElement.Broadcast(a7 + at);
                 c70 = Avx512F.FusedMultiplyAdd(w7, x0, c70);
                 panel += panelStride;
                 at += aStep;

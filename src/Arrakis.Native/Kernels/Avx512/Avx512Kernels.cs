@@ -20,6 +20,8 @@ internal readonly unsafe partial struct Avx512Kernels : IKernels
 
     public static bool WidensAhead => true;
 
+    public static bool TilesBF16 => true;
+
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void WeightedSum(float* weights, int count, float* rows, nint stride, int columns, float* y)
     {
