@@ -45,8 +45,10 @@ internal static class DecodeClaims
     private static double Decode(LlamaSession session)
     {
         int[] ids = s_ids;
-        if (session.Position == 0 || session.Position + TokensAtOnce > LongestSequence)
+        if (session.Position == 0 || session.Position + 1 + TokensAtOnce > LongestSequence)
             session.Forward(ids.AsSpan(0, Prompt));
+        // The session's second thread has slept through the other contestants' turns, as it does not from token to token.
+        session.Append(ids.AsSpan(session.Position, 1));
         double seconds = Clock.Seconds(() =>
         {
             for (int i = 0; i < TokensAtOnce; i++)
