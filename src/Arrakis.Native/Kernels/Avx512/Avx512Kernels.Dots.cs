@@ -138,38 +138,49 @@ internal readonly unsafe partial struct Avx512Kernels
             Sse.Prefetch0(at + AheadBytes + line);
     }
 
-    // Loads are what bounds blocks, and four rows at once share those of x; that leaves each row one chain of sums, and four chains cover the latency of the additions.
-    // They lie side by side in memory: what is fetched is what follows the last of them.
     [MethodImpl(AsWritten)]
     private static void BlockDots<T>(in WeightMatrix matrix, int first, int rows, float* x, float* y) where T : struct, IBlocks
     {
-        nint rowBytes = (nint)(matrix.Columns / (2 * Width)) * T.Bytes;
+        int blocks = matrix.Columns / (2 * Width);
         float* scales = HalfTable.Floats;
         for (int r = 0; r < rows; r += RowsAtOnce)
         {
             Rows(in matrix, first, r, rows, out byte* row0, out byte* row1, out byte* row2, out byte* row3);
-            Vector512<float> s0 = Vector512<float>.Zero, s1 = s0, s2 = s0, s3 = s0;
-            float* at = x;
-            for (nint i = 0; i < rowBytes; i += T.Bytes, at += 2 * Width)
-            {
-                FetchAhead(row0 + RowsAtOnce * i, RowsAtOnce * T.Bytes);
-                Vector512<float> x0 = Vector512.Load(at), x1 = Vector512.Load(at + Width);
-                s0 = AddBlock<T>(row0 + i, x0, x1, scales, s0);
-                s1 = AddBlock<T>(row1 + i, x0, x1, scales, s1);
-                s2 = AddBlock<T>(row2 + i, x0, x1, scales, s2);
-                s3 = AddBlock<T>(row3 + i, x0, x1, scales, s3);
-            }
-
-            Put(Sums(s0, s1, s2, s3), y + r, rows - r);
+            Put(Sums(Times<T>(row0, x, blocks, scales), Times<T>(row1, x, blocks, scales), Times<T>(row2, x, blocks, scales), Times<T>(row3, x, blocks, scales)), y + r, rows - r);
         }
+    }
+
+    /// <summary>Sixteen sums, which added are the product of x with a row of blocks.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector512<float> Times<T>(byte* block, float* x, int blocks, float* scales) where T : struct, IBlocks
+    {
+        Vector512<float> s0 = Vector512<float>.Zero, s1 = s0, s2 = s0, s3 = s0;
+        byte* end = block + (nint)blocks * T.Bytes - 4 * T.Bytes;
+        for (; block <= end; x += 8 * Width, block += 4 * T.Bytes)
+        {
+            FetchAhead(block, 4 * T.Bytes);
+            s0 = AddBlock<T>(block, x, scales, s0);
+            s1 = AddBlock<T>(block + T.Bytes, x + 2 * Width, scales, s1);
+            s2 = AddBlock<T>(block + 2 * T.Bytes, x + 4 * Width, scales, s2);
+            s3 = AddBlock<T>(block + 3 * T.Bytes, x + 6 * Width, scales, s3);
+        }
+
+        for (end += 4 * T.Bytes; block < end; x += 2 * Width, block += T.Bytes)
+        {
+            FetchAhead(block, T.Bytes);
+            s0 = AddBlock<T>(block, x, scales, s0);
+        }
+
+        return (s0 + s1) + (s2 + s3);
     }
 
     // The block's integers are multiplied first and its scale last: one multiplication by the scale for the two halves.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<float> AddBlock<T>(byte* block, Vector512<float> x0, Vector512<float> x1, float* scales, Vector512<float> sum) where T : struct, IBlocks
+    private static Vector512<float> AddBlock<T>(byte* block, float* x, float* scales, Vector512<float> sum) where T : struct, IBlocks
     {
         T.Load(block, out Vector512<float> low, out Vector512<float> high);
-        return Vector512.FusedMultiplyAdd(Vector512.FusedMultiplyAdd(high, x1, low * x0), Vector512.Create(scales[*(ushort*)block]), sum);
+        return Vector512.FusedMultiplyAdd(
+            Vector512.FusedMultiplyAdd(high, Vector512.Load(x + Width), low * Vector512.Load(x)), Vector512.Create(scales[*(ushort*)block]), sum);
     }
 
     // Past the last row the last one is read again, so that every row is summed in the same way wherever it falls.
