@@ -318,6 +318,25 @@ public sealed class InterventionTests
         }
     }
 
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void What_a_callback_throws_comes_out_as_itself_and_the_session_stays_usable(int threads)
+    {
+        using LlamaModel model = LlamaModel.CreateRandom(s_config, 5);
+        using LlamaSession session = model.CreateSession(RecordingPlan.None, Engine.Options(threads: threads));
+        float[] expected = session.Forward(s_ids).ToArray();
+        // Rows of patterns come from the workers.
+        foreach (HookPoint point in new[] { HookPoint.Pattern, HookPoint.MlpOut })
+        {
+            session.Interventions = InterventionPlan.Of(Intervention.Call(point, (_, _) => throw new TimeoutException("enough"), layer: 1));
+            Assert.Throws<TimeoutException>(() => { session.Forward(s_ids); });
+        }
+
+        session.Interventions = InterventionPlan.None;
+        Assert.Equal(expected, session.Forward(s_ids).ToArray());
+    }
+
     [Fact]
     public void Means_are_over_runs_and_positions_or_over_runs_alone()
     {

@@ -1,6 +1,5 @@
 using Arrakis.Native.Model;
 using Arrakis.Native.Tests.Support;
-using Arrakis.Native.Weights;
 
 namespace Arrakis.Native.Tests;
 

@@ -5,7 +5,7 @@ namespace Arrakis.Native.Kernels;
 
 /// <summary>
 /// What a tile does while it computes, because the next tiles will read it: it brings rows of a matrix that lies in main memory into cache (eight rows read
-/// side by side, four bytes at a time, are too slow a pattern for the hardware to run ahead of), or widens rows that are stored as fewer bits. Multiply-adds wait for
+/// side by side, four bytes at a time, are too slow a pattern for the hardware to run ahead of), or widens half-precision rows. Multiply-adds wait for
 /// each other, not for the instructions of this.
 /// </summary>
 /// <param name="first">Where the first row begins; null for nothing.</param>
@@ -16,8 +16,6 @@ internal readonly unsafe struct Ahead(byte* first, nint stride, int rows, int st
 {
     /// <summary>Terms of a tile's sums between two looks ahead: of float32, a cache line.</summary>
     public const int Interval = 16;
-
-    private const int Line = 64;
 
     public readonly int Rows = rows;
 

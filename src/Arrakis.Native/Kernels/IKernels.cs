@@ -23,7 +23,7 @@ internal unsafe interface IKernels
     /// <summary>Whether <see cref="Tile"/> widens while it computes: rows of half-precision elements, if its depth is a multiple of <see cref="Ahead.Interval"/>.</summary>
     static virtual bool WidensAhead => false;
 
-    /// <summary>Whether there is a <see cref="BF16Tile"/>, so that rows of such elements need not be widened first.</summary>
+    /// <summary>Whether <see cref="BF16Tile"/> is there and faster than to widen rows for <see cref="Tile"/>.</summary>
     static virtual bool TilesBF16 => false;
 
     /// <summary>Tokens up to which <see cref="TurnedTile"/> is faster than <see cref="Tile"/>, no more than <see cref="Lanes"/>; 0 for a tier that has none.</summary>

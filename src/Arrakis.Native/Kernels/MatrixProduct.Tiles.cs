@@ -161,13 +161,13 @@ internal static unsafe partial class MatrixProduct<TKernels>
     {
         ref readonly WeightMatrix w = ref product.W;
         int groups = Groups(rows), all = groups * TKernels.TileRows, tile = 0;
-        bool stored = TKernels.TilesBF16 && w.Type == ElementType.BF16 && !product.Transposed && rows == all;
+        bool bf16 = w.Type == ElementType.BF16 && InPlace(w.Type) && !product.Transposed && rows == all;
         // Half-precision rows are widened for a tile while the one before it computes; only the first tile's before that.
         bool inPassing = TKernels.WidensAhead && w.Type == ElementType.F16 && !product.Transposed && depth % Ahead.Interval == 0;
         int count = (part.End - part.First) * groups - (inPassing ? groups - 1 : 0);
         nint aStride = 0;
         float* a =
-            stored ? null :
+            bf16 ? null :
             product.Transposed ? Columns(w, firstRow, rows, all, k, depth, scratch, out aStride) :
             inPassing ? Rows(w, firstRow, Math.Min(rows, TKernels.TileRows), TKernels.TileRows, k, depth, scratch, out aStride) :
             Rows(w, firstRow, rows, all, k, depth, scratch, out aStride);
@@ -183,7 +183,7 @@ internal static unsafe partial class MatrixProduct<TKernels>
                     ? Widening(w, firstRow + after, Math.Min(rows - after, TKernels.TileRows), k, a + after * aStride, aStride)
                     : next.Part(tile++, count, then);
                 float* c = tiles + r * panel.Width;
-                if (stored)
+                if (bf16)
                     TKernels.BF16Tile(vectors, depth, w.At(firstRow + r, k), w.RowBytes, packed, panel.Width, c, accumulate, in ahead);
                 else
                     TKernels.Tile(vectors, depth, a + r * aStride, aStride, 1, packed, panel.Width, c, accumulate, in ahead);

@@ -35,9 +35,9 @@ internal struct Products
 }
 
 /// <summary>
-/// Matrix products over a tier's register tile. Tokens lie along the vectors and a weight's rows are broadcast element by element, so that float32 weights
-/// (and bfloat16 ones, in a tier that <see cref="IKernels.TilesBF16"/>) are read where the file put them, never packed or copied; other types are widened a few rows at a
-/// time into cache, once for all tokens.
+/// Matrix products over a tier's register tile. Tokens lie along the vectors and a weight's rows are broadcast element by element, so that weights that
+/// are <see cref="InPlace"/> are read where the file put them, never packed or copied; others are widened a few rows at a time into cache, once for all tokens (as are
+/// bfloat16 ones for a few tokens, and in an item whose rows do not fill its tiles).
 /// What is packed is the activations: small, and packed once for all matrices that read them.
 /// </summary>
 /// <remarks>
@@ -61,11 +61,14 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
     private static int RowsPerItem => 32 / TKernels.TileRows * TKernels.TileRows;
 
     /// <summary>
-    /// How <paramref name="tokens"/> are shared out among workers for products with matrices of a type. Every part reads all weights, and widens those that tiles cannot read as they are:
+    /// How <paramref name="tokens"/> are shared out among workers for products with matrices of a type. Every part reads all weights, and widens what is not in place:
     /// of fewer tokens than these it would do so for too few multiply-adds.
     /// </summary>
     public static Cut CutOf(int tokens, int workers, ElementType type) =>
-        Cut.Of(tokens, TKernels.Lanes, TKernels.TileVectors, workers, leastPart: type == ElementType.F32 || (type == ElementType.BF16 && TKernels.TilesBF16) ? 64 : 128);
+        Cut.Of(tokens, TKernels.Lanes, TKernels.TileVectors, workers, leastPart: InPlace(type) ? 64 : 128);
+
+    /// <summary>Whether tiles multiply weights as they are stored.</summary>
+    private static bool InPlace(ElementType type) => type == ElementType.F32 || (type == ElementType.BF16 && TKernels.TilesBF16);
 
     /// <summary>Floats that <paramref name="tokens"/> activations of <paramref name="depth"/> take when packed.</summary>
     public static long PackedLength(int tokens, int depth) => (long)RoundUp(tokens, TKernels.Lanes) * depth;

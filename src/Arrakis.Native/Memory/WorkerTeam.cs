@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.ExceptionServices;
 
 namespace Arrakis.Native.Memory;
 
@@ -107,7 +108,8 @@ internal sealed unsafe class WorkerTeam : IDisposable
         if (_failure is { } failure)
         {
             _failure = null;
-            throw new InvalidOperationException("a worker failed", failure);
+            // As itself: who calls must not have to know how many threads there are.
+            ExceptionDispatchInfo.Throw(failure);
         }
     }
 

@@ -10,6 +10,7 @@ public readonly record struct InterventionSite(HookPoint Point, int Layer, int H
 /// <summary>
 /// Changes one row of a hook point in place: the last axis of its shape at one position and head (for scores and patterns, one query's row over the keys that it
 /// may see). Rows of scores and patterns come from the session's worker threads, several at a time; all others from the thread that runs the pass.
+/// What it throws ends the pass, and the call that runs it throws the same; of several that throw, one.
 /// </summary>
 /// <param name="site">Whose row.</param>
 /// <param name="values">The row as computed, after the interventions that stand before this one in the plan.</param>

@@ -3,6 +3,8 @@ namespace Arrakis.Native.Weights;
 /// <summary>
 /// A matrix as it lies in the file: row-major [<paramref name="Rows"/> (outputs), <paramref name="Columns"/> (inputs)], each row a run of whole blocks of
 /// <paramref name="Type"/>. y = x Wᵀ is what a projection computes. Points into memory that the model keeps alive; no alignment is promised.
+/// Of <see cref="ElementType.BF16"/>, the two bytes before <paramref name="Data"/> must be readable, as a file's header is and an array's length: kernels read a row's
+/// elements as the upper halves of floats.
 /// </summary>
 internal readonly unsafe record struct WeightMatrix(nint Data, ElementType Type, int Rows, int Columns)
 {

@@ -263,8 +263,8 @@ internal readonly unsafe partial struct Avx512Kernels
         public static Vector512<float> Load(byte* source) =>
             (Avx512F.ConvertToVector512UInt32(Vector256.Load((ushort*)source)) << 16).AsSingle();
 
-        // The element is the upper half of four bytes that begin before it, which one instruction broadcasts and masks. A header lies before a file's first element,
-        // but nothing need lie after its last.
+        // The element is the upper half of four bytes that begin before it, which one instruction broadcasts and masks. What lies before a matrix may be read
+        // (see WeightMatrix); after a file's last element there may be nothing.
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static Vector512<float> Broadcast(byte* source) => (Vector512.Create(*(uint*)(source - sizeof(ushort))) & Vector512.Create(0xFFFF_0000)).AsSingle();
     }

@@ -1,7 +1,7 @@
 using System.Runtime.InteropServices;
-using Arrakis.Native.Model;
+using Arrakis.Native.Weights;
 
-namespace Arrakis.Native.Weights;
+namespace Arrakis.Native.Model;
 
 /// <summary>
 /// Brings mapped weights into memory, in the order of a pass, while the first pass runs: a pass that meets page after page which is not there yet waits for the disk, or,
@@ -20,7 +20,7 @@ internal sealed partial class ReadAhead(LlamaWeights weights, Func<bool> stop)
     private readonly object _progress = new();
     private int _layers;
 
-    /// <summary>A thread that reads until it is done or told to stop. Nothing is lost if it fails.</summary>
+    /// <summary>A thread that reads until it is done or told to stop. Nothing is lost if it cannot start, or the system refuses.</summary>
     /// <param name="done">Called at the end, also of a thread that never starts.</param>
     public void Start(Action done)
     {
