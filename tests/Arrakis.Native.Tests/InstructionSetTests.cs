@@ -1,4 +1,6 @@
 using System.Diagnostics;
+using System.Numerics;
+using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
 
 namespace Arrakis.Native.Tests;
@@ -41,8 +43,12 @@ public sealed class InstructionSetTests
         switch (Environment.GetEnvironmentVariable(Marker))
         {
             case null:
-                // The unswitched run: what the machine has is what is listed.
+                // The unswitched run: what the machine has is what is listed. Every theory over tiers is over this list, so a tier that fell off it would be tested nowhere.
+                bool avx512 = Avx512F.IsSupported && Avx512BW.IsSupported && Avx512DQ.IsSupported && Vector512.IsHardwareAccelerated;
+                Assert.Equal(avx512, KernelTiers.Supported.Contains(KernelTier.Avx512));
                 Assert.Equal(Avx2.IsSupported && Fma.IsSupported, KernelTiers.Supported.Contains(KernelTier.Avx2));
+                Assert.Equal(Vector.IsHardwareAccelerated, KernelTiers.Supported.Contains(KernelTier.Vector));
+                Assert.Contains(KernelTier.Scalar, KernelTiers.Supported);
                 return;
             case "avx512":
                 Assert.False(Avx512F.IsSupported);

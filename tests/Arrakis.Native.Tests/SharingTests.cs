@@ -1,4 +1,5 @@
 using System.Runtime.CompilerServices;
+using System.Runtime.InteropServices;
 using Arrakis.Native.Memory;
 using Arrakis.Native.Tests.Support;
 
@@ -73,25 +74,53 @@ public sealed class SharingTests
     }
 
     [Fact]
-    public void A_span_that_is_kept_shows_other_numbers_and_never_memory_that_is_gone()
+    public void A_span_that_is_kept_shows_other_numbers_after_the_next_pass()
     {
         using LlamaModel model = LlamaModel.CreateRandom(ModelFiles.Small, 1);
-        ReadOnlySpan<float> kept;
-        using (LlamaSession session = model.CreateSession(RecordingPlan.Heads, Engine.Options()))
-        {
-            session.Forward([1, 2, 3]);
-            kept = session.Cache.Flat(HookPoint.ResidPre, 1);
-            float[] before = kept.ToArray();
-            session.Forward([4, 5, 6]);
-            Assert.False(kept.SequenceEqual(before));
-        }
+        using LlamaSession session = model.CreateSession(RecordingPlan.Heads, Engine.Options());
+        session.Forward([1, 2, 3]);
+        ReadOnlySpan<float> kept = session.Cache.Flat(HookPoint.ResidPre, 1);
+        float[] before = kept.ToArray();
+        session.Forward([4, 5, 6]);
+        Assert.False(kept.SequenceEqual(before));
+    }
 
+    [Fact]
+    public void A_span_that_is_kept_past_its_model_never_shows_memory_that_is_gone()
+    {
+        WeakReference memory = IsReadAfterItsModel();
+        // The other half of the proof: with the span gone the memory goes too, so that nothing but the span was what held it.
         Collect();
-        // Another session writes to the same arena, or none does: the memory is there, and every number in it can be read.
-        using LlamaSession next = model.CreateSession(RecordingPlan.Heads, Engine.Options());
+        Assert.False(memory.IsAlive);
+    }
+
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static WeakReference IsReadAfterItsModel()
+    {
+        ReadOnlySpan<float> kept = Kept(out float[] before, out WeakReference memory);
+        Collect();
+        // Another model's session takes memory of the same sizes: were this let go, it could be given out again.
+        using LlamaModel other = LlamaModel.CreateRandom(ModelFiles.Small, 2);
+        using LlamaSession next = other.CreateSession(RecordingPlan.Heads, Engine.Options());
         next.Forward([7, 8, 9]);
         Collect();
-        Assert.Equal(3 * ModelFiles.Small.HiddenSize, kept.ToArray().Length);
+        Assert.True(memory.IsAlive);
+        Assert.Equal(before, kept.ToArray());
+        return memory;
+    }
+
+    // By itself, so that nobody's stack holds the session or the model any more.
+    [MethodImpl(MethodImplOptions.NoInlining)]
+    private static ReadOnlySpan<float> Kept(out float[] values, out WeakReference memory)
+    {
+        using LlamaModel model = LlamaModel.CreateRandom(ModelFiles.Small, 1);
+        using LlamaSession session = model.CreateSession(RecordingPlan.Heads, Engine.Options());
+        session.Forward([1, 2, 3]);
+        Assert.True(MemoryMarshal.TryGetArray(session.Cache.Values(HookPoint.ResidPre, 1), out ArraySegment<float> slab));
+        memory = new WeakReference(slab.Array);
+        ReadOnlySpan<float> kept = session.Cache.Flat(HookPoint.ResidPre, 1);
+        values = kept.ToArray();
+        return kept;
     }
 
     [Fact]
