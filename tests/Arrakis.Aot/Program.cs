@@ -21,7 +21,11 @@ switch (args)
 /// <summary>Everything computed, as lines of a name, how many numbers, and a hash of their bits.</summary>
 internal static class Lines
 {
+    // Those of the C and the Python program too.
     private static readonly int[] s_ids = [1, 17, 4, 31, 17, 4, 9];
+
+    // More than any tier has a way of its own for, so that these go through the register tiles; and than a vector holds, so that a second panel is not full.
+    private static readonly int[] s_manyIds = [1, 17, 4, 31, 17, 4, 9, 22, 48, 3, 17, 4, 40, 12, 26, 35, 8, 9, 22, 49];
 
     private static readonly LlamaConfig s_config = new()
     {
@@ -40,7 +44,7 @@ internal static class Lines
             {
                 using LlamaModel model = LlamaModel.CreateRandom(s_config, 7, type);
                 output.WriteLine($"{tier} {type}");
-                Print(output, model, tier, s_ids, source: 1, layers: 3);
+                Print(output, model, tier, s_manyIds, source: 1, layers: 3);
             }
         }
     }

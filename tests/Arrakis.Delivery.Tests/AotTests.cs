@@ -38,7 +38,8 @@ public sealed class AotTests(Delivery delivery)
         string folder = await delivery.Published("src/Arrakis.Cli", "linux-x64", "PublishAot=true");
         Ran native = (await Ran.Process(Path.Combine(folder, "arrakis"), ["heads", "write", "--layer", "0", "--ids", "1,2,3,1,2", "--json", "--kernels", "scalar"])).Succeeded();
         Assert.StartsWith("{", native.Output, StringComparison.Ordinal);
-        (await Ran.Process(Path.Combine(folder, "arrakis"), [], delivery.NewFolder())).Succeeded();
+        Ran story = (await Ran.Process(Path.Combine(folder, "arrakis"), [], delivery.NewFolder())).Succeeded();
+        Assert.Contains("Next:   Mara (", story.Output, StringComparison.Ordinal);
     }
 
     [Theory]

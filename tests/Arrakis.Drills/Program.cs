@@ -4,7 +4,8 @@ using Arrakis.Drills.Faults;
 using Arrakis.Drills.Fuzzing;
 using Arrakis.Native.Tests.Support;
 
-// fuzz [READER] [--seconds N] [--seed N] [--found FOLDER] [--corpus FOLDER]   coverage-guided fuzzing of one reader, or of each for N seconds
+// fuzz [READER] [--seconds N] [--inputs N] [--seed N] [--found FOLDER] [--corpus FOLDER]   coverage-guided fuzzing of one reader, or of each: for N seconds, or until
+//                               N inputs were tried, whatever that takes
 // cut mapped|copied FOLDER      a model file cut short behind the engine's back, while weights are read
 // refuse-memory                 to be run with DOTNET_GCHeapHardLimit: passes and analyses that do not fit
 // full-disk FOLDER              to be run with a limit on file sizes: a recording that cannot be saved
@@ -16,7 +17,7 @@ switch (args)
         // Instrumented code counts from its first branch on.
         var coverage = new Coverage();
         FuzzOptions o = FuzzOptions.Parse(rest);
-        return new Fuzzer(Fuzzed.All.Single(reader => reader.Name == o.Reader), coverage, o.Seed, o.Found).Run(TimeSpan.FromSeconds(o.Seconds), Console.Out, o.Corpus) ? 0 : 1;
+        return new Fuzzer(Fuzzed.All.Single(reader => reader.Name == o.Reader), coverage, o.Seed, o.Found).Run(o.Inputs, TimeSpan.FromSeconds(o.Seconds), Console.Out, o.Corpus) ? 0 : 1;
     case ["cut", var memory, var folder]:
         return CutShort.Run(memory, folder);
     case ["refuse-memory"]:
@@ -24,7 +25,7 @@ switch (args)
     case ["full-disk", var folder]:
         return FullDisk.Run(folder);
     default:
-        Console.Error.WriteLine("usage: fuzz [READER] [--seconds N] [--seed N] [--found FOLDER] [--corpus FOLDER] | cut mapped|copied FOLDER | refuse-memory | full-disk FOLDER");
+        Console.Error.WriteLine("usage: fuzz [READER] [--seconds N] [--inputs N] [--seed N] [--found FOLDER] [--corpus FOLDER] | cut mapped|copied FOLDER | refuse-memory | full-disk FOLDER");
         return 2;
 }
 
@@ -50,6 +51,9 @@ namespace Arrakis.Drills
 
         public int Seconds { get; init; } = 60;
 
+        /// <summary>How many inputs to try, instead of for how long: as many on a slow machine as on a fast one.</summary>
+        public int? Inputs { get; init; }
+
         public int Seed { get; init; } = 1;
 
         public string Found { get; init; } = Path.Combine(Path.GetTempPath(), "arrakis-found");
@@ -61,6 +65,7 @@ namespace Arrakis.Drills
         public IEnumerable<string> Arguments() =>
         [
             Reader!, "--seconds", Seconds.ToString(CultureInfo.InvariantCulture), "--seed", Seed.ToString(CultureInfo.InvariantCulture), "--found", Found,
+            .. Inputs is not { } inputs ? Array.Empty<string>() : ["--inputs", inputs.ToString(CultureInfo.InvariantCulture)],
             .. Corpus is null ? Array.Empty<string>() : ["--corpus", Corpus],
         ];
 
@@ -72,6 +77,7 @@ namespace Arrakis.Drills
                 options = words[i] switch
                 {
                     "--seconds" => options with { Seconds = int.Parse(words[++i], CultureInfo.InvariantCulture) },
+                    "--inputs" => options with { Inputs = int.Parse(words[++i], CultureInfo.InvariantCulture) },
                     "--seed" => options with { Seed = int.Parse(words[++i], CultureInfo.InvariantCulture) },
                     "--found" => options with { Found = Path.GetFullPath(words[++i]) },
                     "--corpus" => options with { Corpus = Path.GetFullPath(words[++i]) },

@@ -5,7 +5,7 @@ using Arrakis.Native.Tests.Support;
 namespace Arrakis.Drills.Fuzzing;
 
 /// <summary>
-/// Coverage-guided fuzzing of one reader for a bounded time: files that make it take new branches are kept and spoiled further. What is found is whatever a reader
+/// Coverage-guided fuzzing of one reader for a bounded time or number of inputs: files that make it take new branches are kept and spoiled further. What is found is whatever a reader
 /// must never do: throw anything but its own one-line refusal, take long, or take memory out of proportion.
 /// </summary>
 internal sealed class Fuzzer(Reader reader, Coverage coverage, int seed, string found)
@@ -21,8 +21,8 @@ internal sealed class Fuzzer(Reader reader, Coverage coverage, int seed, string 
     private int _inputs;
     private int _found;
 
-    /// <summary>Whether nothing was found.</summary>
-    public bool Run(TimeSpan time, TextWriter output, string? corpus)
+    /// <summary>Tries as many inputs as it is told, the seeds among them, or where it is not told, for as long. Whether nothing was found.</summary>
+    public bool Run(int? inputs, TimeSpan time, TextWriter output, string? corpus)
     {
         using var folder = new TemporaryFolder();
         var mutator = new Mutator(_random, reader.Words);
@@ -33,7 +33,7 @@ internal sealed class Fuzzer(Reader reader, Coverage coverage, int seed, string 
         foreach (string file in earlier.Order(StringComparer.Ordinal))
             Try(folder, File.ReadAllBytes(file));
 
-        for (var watch = Stopwatch.StartNew(); watch.Elapsed < time;)
+        for (var watch = Stopwatch.StartNew(); inputs is { } most ? _inputs < most : watch.Elapsed < time;)
             Try(folder, mutator.Mutate(Pick(), Pick()));
         if (corpus is not null)
             Save(corpus, seeds);
