@@ -9,7 +9,7 @@ namespace Arrakis.Analysis.Tests;
 /// </summary>
 public sealed class InductionCircuitTests
 {
-    private const int Constant = 32, PreviousSpace = 33, OutputSpace = 65, Words = 31, Context = 64;
+    private const int Constant = 32, PreviousSpace = 33, Words = 31, Context = 64;
     private const double Epsilon = 1e-5, Hidden = 128;
 
     // Positions of "0 5 9 3 7 5": the second 5 stands at 5, so 9 is to come, which stood at 2 behind the first 5 at 1.
@@ -17,6 +17,9 @@ public sealed class InductionCircuitTests
 
     // Float32 sums of a few terms; weights of the rotary pairs are rounded to 1/1024, which moves a pattern of 0.9999 by a few 1e-7.
     private const double Tolerance = 1e-5;
+
+    // Head 0.0 looks at the position before with at least 0.9999, wherever within the context (weights/induction/README.md): what it leaves to all others.
+    private const double Elsewhere = 1e-4;
 
     public static TheoryData<string> Variants => ["induction", "induction-gqa"];
 
@@ -34,7 +37,7 @@ public sealed class InductionCircuitTests
             session.Forward(ids);
             for (int t = 1; t < Context; t++)
             {
-                Assert.True(session.Cache[HookPoint.Pattern, 0][0, t, t - 1] >= 0.99, $"period {period}: head 0.0 looks from {t} past {t - 1}");
+                Assert.True(session.Cache[HookPoint.Pattern, 0][0, t, t - 1] >= 1 - Elsewhere, $"period {period}: head 0.0 looks from {t} past {t - 1}");
                 if (t <= period)
                     continue;
                 double[] logits = Engine.Widen(session.Cache.Flat(HookPoint.Logits).Slice(t * 32, 32));
@@ -42,7 +45,7 @@ public sealed class InductionCircuitTests
                 double matches = 0;
                 for (int s = t + 1 - period; s > 0; s -= period)
                     matches += session.Cache[HookPoint.Pattern, 1][1, t, s];
-                Assert.True(matches >= 0.99, $"period {period}: head 1.1 looks from {t} at the matches with {matches}");
+                Assert.True(matches >= 1 - Elsewhere, $"period {period}: head 1.1 looks from {t} at the matches with {matches}");
             }
         }
     }
@@ -136,13 +139,13 @@ public sealed class InductionCircuitTests
         double logit = value.Conservation!.Value.Expected;
         FlowStep[] route = [new(0, null, 2, 2, false), new(1, 1, 2, 5, false)];
         Assert.Equal(route, value.Paths[0].Steps);
-        Assert.InRange(value.Paths[0].Flow / logit, 0.99, 1.01);
+        Close.To(1, value.Paths[0].Flow / logit, Tolerance, "the route's part of the logit");
         Assert.True(value.ConservationError < 1e-5, $"conservation is off by {value.ConservationError}");
         Assert.Equal(HeadRoles.Both, value.Heads.Single(h => h is { Layer: 1, Head: 1 }).Role);
 
         FlowTrace key = run.Trace(src: 1);
         Assert.True(Math.Abs(key.Total) < 1e-6 * logit, $"the first 5 moves {key.Total} of the logit by itself");
-        Assert.InRange(key.Heads.Single(h => h is { Layer: 1, Head: 1 }).KShare, 0.99, 1.01);
+        Close.To(1, key.Heads.Single(h => h is { Layer: 1, Head: 1 }).KShare, Tolerance, "the key share");
     }
 
     /// <summary>With the attention score as the target, the whole route is a flow: the key that the induction head finds comes from the token before, through head 0.0.</summary>
@@ -155,12 +158,12 @@ public sealed class InductionCircuitTests
         FlowTrace key = FlowTracer.Trace(run.Model, run.Cache, 1, 2, options);
         double score = key.Conservation!.Value.Expected;
         Assert.Equal(new FlowStep(0, 0, 1, 2, false), key.Paths[0].Steps[0]);
-        Assert.InRange(key.Paths[0].Flow / score, 0.99, 1.01);
+        Close.To(1, key.Paths[0].Flow / score, Tolerance, "the route's part of the score");
         Assert.True(key.ConservationError < 1e-5, $"conservation is off by {key.ConservationError}");
 
         FlowTrace query = FlowTracer.Trace(run.Model, run.Cache, 5, 5, options with { Target = FlowTarget.Query(1, key: 2) });
         Close.To(score, query.Conservation!.Value.Expected, Tolerance, "the score from its other side");
-        Assert.InRange(query.Total / score, 0.99, 1.01);
+        Close.To(1, query.Total / score, Tolerance, "the query's part of the score");
     }
 
     [Theory]
@@ -171,11 +174,11 @@ public sealed class InductionCircuitTests
         IReadOnlyList<HeadDetection> found = HeadDetectors.Detect(run.Model, period: 16).Heads;
         Assert.Equal((0, 0), Where(found.MaxBy(h => h.PreviousToken)));
         Assert.Equal((1, 1), Where(found.MaxBy(h => h.Induction)));
-        Close.To(1, found.Max(h => h.PreviousToken), 0.01, "the previous-token score");
+        Close.To(1, found.Max(h => h.PreviousToken), Elsewhere, "the previous-token score");
         // The detectors' input has no token 0 in front: at position 0 head 0.0 can only look at itself, so half of the first of 16 matches goes there.
-        Close.To(1 - 0.5 / 16, found.Max(h => h.Induction), 0.01, "the induction score");
+        Close.To(1 - 0.5 / 16, found.Max(h => h.Induction), Elsewhere, "the induction score");
         DirectLogitAttribution parts = DirectLogitAttribution.Measure(run.Model, run.Cache, 5, s_prompt[2]);
-        Assert.InRange(parts.Heads(1)[1] / parts.Logit, 0.99, 1.01);
+        Close.To(1, parts.Heads(1)[1] / parts.Logit, Tolerance, "head 1.1's part of the logit");
 
         static (int, int) Where(HeadDetection h) => (h.Layer, h.Head);
     }
