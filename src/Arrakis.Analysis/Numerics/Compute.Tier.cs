@@ -42,7 +42,7 @@ internal sealed unsafe partial class Compute<TKernels>(LlamaModel model, WorkerT
     public override void Widen(in WeightMatrix w, int first, int rows, float* to)
     {
         for (int r = 0; r < rows; r++)
-            TKernels.Widen(w.Type, w.Row(first + r) + w.Type.RowBytes(w.FirstColumn), w.Columns, to + (nint)r * w.Columns);
+            TKernels.Widen(w.Type, w.At(first + r, 0), w.Columns, to + (nint)r * w.Columns);
     }
 
     public override void Transpose(float* from, nint fromStride, int rows, int columns, float* to, nint toStride) =>
