@@ -30,14 +30,14 @@ public sealed class MergeTests
             var model = new BpeModel(vocabulary, merges, new BpeRules(Unknown: tokens.Count, FuseUnknown: false, ByteFallback: false, IgnoreMerges: false));
 
             List<string> symbols = [.. text.Select(c => c.ToString())];
-            foreach ((string left, string right) in Ranked(symbols, merges))
+            foreach ((string left, string right) in Ranked(merges))
                 symbols = TokenizerFiles.Join(symbols, left, right);
             var ids = new List<int>();
             model.Encode(text, ids);
             Assert.Equal(symbols.Select(symbol => vocabulary.Find(symbol) ?? tokens.Count), ids);
 
             // The first of the merges that can be made, again and again.
-            IEnumerable<(string, string)> Ranked(List<string> _, List<(string Left, string Right)> all)
+            IEnumerable<(string, string)> Ranked(List<(string Left, string Right)> all)
             {
                 while (all.FirstOrDefault(merge => symbols.Zip(symbols.Skip(1)).Contains((merge.Left, merge.Right))) is { Left: not null } next)
                     yield return next;
