@@ -45,12 +45,24 @@ public sealed class LogTests : OnSmallModel
         using Process writer = Start("write", Folder.Path, "1000000", "killed");
         var log = new ExperimentLog(Folder.Path);
         string shared = Path.Combine(Folder.Path, "Shared");
-        while (!Directory.Exists(shared) || Directory.GetFiles(shared, "*.json").Length < 20)
-            await Task.Delay(10);
-        // While it writes, what is there is whole too.
-        Assert.Empty(log.Read().Faults);
-        writer.Kill();
-        await writer.WaitForExitAsync();
+        try
+        {
+            while (!Directory.Exists(shared) || Directory.GetFiles(shared, "*.json").Length < 20)
+            {
+                Assert.False(writer.HasExited, "the writer ended before it had written 20 runs");
+                await Task.Delay(10);
+            }
+
+            // While it writes, what is there is whole too.
+            Assert.Empty(log.Read().Faults);
+            Assert.False(writer.HasExited, "the writer ended before it was killed");
+        }
+        finally
+        {
+            writer.Kill();
+            await writer.WaitForExitAsync();
+        }
+
         ExperimentListing listing = log.Read();
         Assert.Empty(listing.Faults);
         Assert.True(listing.Runs.Count >= 20);
@@ -78,12 +90,13 @@ public sealed class LogTests : OnSmallModel
     [Fact]
     public void Mutated_files_are_read_or_refused()
     {
+        const int Times = 2000;
         Bench bench = Logged(1);
         string file = Assert.Single(Directory.GetFiles(Path.Combine(Folder.Path, "Logged")));
         byte[] whole = File.ReadAllBytes(file);
         var random = new Random(5);
         int refused = 0;
-        for (int i = 0; i < 2000; i++)
+        for (int i = 0; i < Times; i++)
         {
             byte[] bytes = [.. whole];
             for (int changes = random.Next(1, 4); changes > 0; changes--)
@@ -95,8 +108,8 @@ public sealed class LogTests : OnSmallModel
             refused += listing.Faults.Count;
         }
 
-        // Nearly every change is of the content, and so of its hash; what is not (white space, the time) may pass.
-        Assert.InRange(refused, 1000, 2000);
+        // Nearly every change is of the content, and so of its hash; what is not (white space, the time) may pass, and some does.
+        Assert.InRange(refused, Times / 2, Times - 1);
     }
 
     [Theory]
