@@ -16,9 +16,6 @@ internal static partial class Machine
     /// <summary>The processor as the system names it, with family and model where it is an x86.</summary>
     public static string Processor { get; } = X86Base.IsSupported ? $"{NameOfSystem() ?? Brand()}, {FamilyAndModel()}" : $"{RuntimeInformation.ProcessArchitecture}";
 
-    /// <summary>Whether AMD made the processor.</summary>
-    public static bool IsAmd => X86Base.IsSupported && X86Base.CpuId(0, 0).Ecx == 0x444D4163; // the end of AuthenticAMD
-
     /// <summary>The processor as the name of a folder.</summary>
     public static string Folder { get; } = NotOfAName().Replace(Processor, "-").Trim('-').ToLowerInvariant();
 

@@ -1,6 +1,6 @@
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
-using Arrakis.Benchmarks.Measuring;
+using Arrakis.Native;
 
 namespace Arrakis.Benchmarks.Peers;
 
@@ -19,7 +19,7 @@ internal static unsafe partial class OpenBlas
     static OpenBlas()
     {
         // The library reads its environment when it is loaded, and the runtime's own copy of it is not the one that it reads.
-        string? core = Vector512.IsHardwareAccelerated && Machine.IsAmd ? "SKYLAKEX" : null;
+        string? core = Vector512.IsHardwareAccelerated && KernelTiers.IsAmd ? "SKYLAKEX" : null;
         if (!OperatingSystem.IsWindows())
         {
             _ = core is null ? UnsetEnvironment("OPENBLAS_CORETYPE") : SetEnvironment("OPENBLAS_CORETYPE", core, 1);

@@ -82,6 +82,9 @@ public static class KernelTiers
         _ => throw new ArgumentOutOfRangeException(nameof(tier), tier, null),
     };
 
+    /// <summary>Whether AMD made the processor: what its vector units do beside multiply-adds is not what other makers' do.</summary>
+    internal static bool IsAmd { get; } = X86Base.IsSupported && X86Base.CpuId(0, 0).Ecx == 0x444D4163; // the end of AuthenticAMD
+
     private static KernelTier[] FindSupported()
     {
         var tiers = new List<KernelTier>();

@@ -1,6 +1,5 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.Intrinsics;
-using System.Runtime.Intrinsics.X86;
 
 namespace Arrakis.Native.Kernels;
 
@@ -23,9 +22,9 @@ internal readonly unsafe partial struct Avx512Kernels : IKernels
 
     /// <summary>
     /// Masking takes eight more vector operations a step than the 24 multiply-adds. AMD's cores start four vector operations a cycle, of which two may be multiply-adds, and
-    /// it costs nothing; Intel's start two in all, and a quarter would be lost, more than widening costs.
+    /// it costs nothing (measured on a Zen 5); Intel's start two in all, by which count a quarter would be lost, more than widening costs.
     /// </summary>
-    public static bool TilesBF16 { get; } = X86Base.IsSupported && X86Base.CpuId(0, 0).Ecx == 0x444D4163; // the end of AuthenticAMD
+    public static bool TilesBF16 => KernelTiers.IsAmd;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
     public static void WeightedSum(float* weights, int count, float* rows, nint stride, int columns, float* y)
