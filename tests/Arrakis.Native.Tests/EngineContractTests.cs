@@ -52,6 +52,47 @@ public sealed class EngineContractTests
         Assert.Equal(1, Engine.Widen(whole.Cache.Flat(HookPoint.Pattern, 1)[^1100..]).Sum(), 1e-5);
     }
 
+    // Five heads share a kv head and workers share those, and 300 positions are more than one block of rows.
+    [Theory]
+    [MemberData(nameof(Engine.Tiers), MemberType = typeof(Engine))]
+    public void A_token_is_decoded_the_same_however_its_heads_are_shared_out(KernelTier tier)
+    {
+        using LlamaModel model = LlamaModel.CreateRandom(s_config with { NumAttentionHeads = 10 }, 9);
+        int[] ids = [.. Enumerable.Range(0, 301).Select(i => i * 7 % 50)];
+        using LlamaSession whole = model.CreateSession(RecordingPlan.All, Engine.Options(tier));
+        whole.Forward(ids);
+        double[] expected = Engine.Widen(whole.Cache.Flat(HookPoint.Logits));
+        float[]? first = null;
+        foreach (int threads in new[] { 1, 2, 3, 7 })
+        {
+            using LlamaSession session = model.CreateSession(RecordingPlan.All, Engine.Options(tier, threads));
+            session.Forward(ids.AsSpan(0, 300));
+            session.Append(ids.AsSpan(300));
+            float[] recorded = [.. new[] { HookPoint.AttnScores, HookPoint.Pattern, HookPoint.Z, HookPoint.Logits }.SelectMany(point => session.Cache.Flat(point, point == HookPoint.Logits ? 0 : 1).ToArray())];
+            Assert.Equal(first ??= recorded, recorded);
+            // The contract's 2e-5, of the largest logit of the whole input.
+            Close.ToLargest(expected, [.. expected.AsSpan(0, 300 * 50), .. Engine.Widen(session.Cache.Flat(HookPoint.Logits))], 2e-5, $"{tier}, {threads} threads");
+        }
+    }
+
+    // The heads before and after it are runs that begin and end among those of a kv head.
+    [Theory]
+    [MemberData(nameof(Engine.Tiers), MemberType = typeof(Engine))]
+    public void So_it_is_beside_a_head_that_reads_values_of_its_own(KernelTier tier)
+    {
+        using LlamaModel model = LlamaModel.CreateRandom(s_config with { NumAttentionHeads = 10 }, 9);
+        foreach (int threads in new[] { 1, 2, 3, 7 })
+        {
+            using LlamaSession session = model.CreateSession(RecordingPlan.All, Engine.Options(tier, threads));
+            session.Forward([3]);
+            float[] expected = session.Cache.Flat(HookPoint.Z, 1).ToArray();
+            expected.AsSpan(6 * 16, 16).Clear();
+            session.Interventions = InterventionPlan.Of(Intervention.Zero(HookPoint.V, 1, 1).AsReadBy(6));
+            session.Forward([3]);
+            Assert.Equal(expected, session.Cache.Flat(HookPoint.Z, 1).ToArray());
+        }
+    }
+
     // Past 4,096 keys blocks of queries are shorter, of the whole call: its first tokens too, whose memory is that of the others. What they write reaches the last
     // logits through the second layer.
     [Theory]

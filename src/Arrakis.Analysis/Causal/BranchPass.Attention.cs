@@ -114,7 +114,7 @@ internal sealed unsafe partial class BranchPass<TKernels>
             TKernels.Softmax(_scores, _scores, seen);
             if (rows)
                 branch.Plan.Apply(HookPoint.Pattern, layer, t, head, new Span<float>(_scores, seen));
-            TKernels.WeightedSum(_scores, seen, values, _perRow, _perRow, _sum);
+            TKernels.WeightedSum(_scores, seen, values, _perRow, _perRow, _sum, accumulate: false);
             new ReadOnlySpan<float>(_sum, k).CopyTo(Row(_heads, OutRow(branch, t), _q).Slice(head * k, k));
         }
     }

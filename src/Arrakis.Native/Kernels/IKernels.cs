@@ -71,8 +71,8 @@ internal unsafe interface IKernels
     /// </summary>
     static abstract void Dots(in WeightMatrix matrix, int first, int rows, float* x, float* y);
 
-    /// <summary>y[j] = Σ_i weights[i] · rows[i · stride + j] for j below <paramref name="columns"/>.</summary>
-    static abstract void WeightedSum(float* weights, int count, float* rows, nint stride, int columns, float* y);
+    /// <summary>y[j] (+)= Σ_i weights[i] · rows[i · stride + j] for j below <paramref name="columns"/>.</summary>
+    static abstract void WeightedSum(float* weights, int count, float* rows, nint stride, int columns, float* y, bool accumulate);
 
     /// <summary>A run of stored elements as floats. <paramref name="source"/> is the start of a block, <paramref name="count"/> whole blocks.</summary>
     static abstract void Widen(ElementType type, byte* source, int count, float* destination);

@@ -45,12 +45,23 @@ internal sealed unsafe partial class ForwardPass<TKernels>
     private void Attend(int layer, int firstHead, int heads, float* rotQ, float* z, float* packed, float* keys, float* values)
     {
         using PlanHandle plan = RowInterventions(layer);
+        if (_callTokens == 1)
+        {
+            var one = new OneQueryJob(
+                config, firstHead, heads, HeadsAtOnce(), _callKeys, rotQ, z, keys, values, cache.RowStride, cache.HeadStride,
+                Rows(HookPoint.AttnScores, layer), Rows(HookPoint.Pattern, layer), workspace.Workers, layer, _position, plan.Handle);
+            team.Run(one, one.Items, AttentionWork(heads));
+            return;
+        }
+
         Cut queries = _callKeys > ManyKeys ? Cut.Of(_tokens, TKernels.Lanes, mostVectors: 1, workers: 1, leastPart: _tokens) : _cut;
         var job = new AttentionJob(
             config, firstHead, heads, queries, _position, _callTokens, _callKeys, rotQ, z, packed, keys, values, cache.RowStride, cache.HeadStride,
             Rows(HookPoint.AttnScores, layer), Rows(HookPoint.Pattern, layer), workspace.Workers, layer, plan.Handle);
-        team.Run(job, job.Items, 2L * heads * _tokens * _callKeys * config.HeadDim);
+        team.Run(job, job.Items, AttentionWork(heads));
     }
+
+    private long AttentionWork(int heads) => 2L * heads * _tokens * _callKeys * config.HeadDim;
 
     // Recorded rows of [head, query, key], from this chunk's first query of head 0 on.
     private float* Rows(HookPoint point, int layer)
@@ -112,14 +123,6 @@ internal sealed unsafe partial class ForwardPass<TKernels>
             float* keys = job._keys + head / job._group * job._headStride;
             float* values = job._values + head / job._group * job._headStride;
             var block = new Block(job, head, first, queries, job._scratch.Of(worker));
-            if (job._callTokens == 1)
-            {
-                job.ScoreOne(block, keys);
-                job.SoftmaxOne(block);
-                job.MixOne(block, values);
-                return;
-            }
-
             job.Score(block, keys);
             job.Softmax(block);
             job.Mix(block, values);
@@ -195,36 +198,6 @@ internal sealed unsafe partial class ForwardPass<TKernels>
         {
             if (_interventions.IsAllocated)
                 Unsafe.As<BoundInterventions>(_interventions.Target!).Apply(point, _layer, _position + query, head, new Span<float>(row, visible));
-        }
-
-        // One query: its products with the keys are rows of a matrix–vector product, the padding of both multiplied as zeros.
-        private void ScoreOne(in Block block, float* keys)
-        {
-            new ReadOnlySpan<float>(_q + (nint)block.Head * _headDim, _headDim).CopyTo(new Span<float>(block.Packed, _headDim));
-            new Span<float>(block.Packed + _headDim, _rowStride - _headDim).Clear();
-            TKernels.Dots(new WeightMatrix((nint)keys, ElementType.F32, block.Seen, _rowStride), 0, block.Seen, block.Packed, block.Scores);
-        }
-
-        private void SoftmaxOne(in Block block)
-        {
-            TKernels.Scale(block.Scores, _scale, block.Scores, block.Seen);
-            Intervene(HookPoint.AttnScores, block.Head, 0, block.Scores, block.Seen);
-            RecordOne(_scores, block);
-            TKernels.Softmax(block.Scores, block.Scores, block.Seen);
-            Intervene(HookPoint.Pattern, block.Head, 0, block.Scores, block.Seen);
-            RecordOne(_pattern, block);
-        }
-
-        private void RecordOne(float* recording, in Block block)
-        {
-            if (recording != null)
-                new ReadOnlySpan<float>(block.Scores, block.Seen).CopyTo(new Span<float>(recording + (nint)block.Head * _callKeys, _callKeys));
-        }
-
-        private void MixOne(in Block block, float* values)
-        {
-            TKernels.WeightedSum(block.Scores, block.Seen, values, _rowStride, _rowStride, block.Tile);
-            new ReadOnlySpan<float>(block.Tile, _headDim).CopyTo(new Span<float>(_z + (nint)block.Head * _headDim, _headDim));
         }
 
         /// <summary>A block of queries of one head, the keys that they see together, and where a worker keeps what it computes of them.</summary>

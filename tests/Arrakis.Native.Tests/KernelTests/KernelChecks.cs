@@ -320,8 +320,12 @@ internal sealed unsafe partial class KernelChecks<T> : KernelChecks
         int stride = columns + 3;
         Guarded weights = new Guarded(count).Set(Numbers(count)), rows = new Guarded(count * stride).Set(Numbers(count * stride)), y = new(columns);
         string what = $"{T.Tier} WeightedSum of {count} rows of {columns}";
-        T.WeightedSum(weights, count, rows, stride, columns, y);
+        T.WeightedSum(weights, count, rows, stride, columns, y, accumulate: false);
         y.OnlyFirst(columns, what);
+        Guarded added = new Guarded(columns).Set(Numbers(columns));
+        float[] before = added.Values.ToArray();
+        T.WeightedSum(weights, count, rows, stride, columns, added, accumulate: true);
+        added.OnlyFirst(columns, what);
         for (int j = 0; j < columns; j++)
         {
             double sum = 0, magnitude = 0;
@@ -333,6 +337,8 @@ internal sealed unsafe partial class KernelChecks<T> : KernelChecks
             }
 
             Close(sum, y.Pointer[j], count * U * magnitude, what, j);
+            // What is added is the same sum, bit for bit.
+            Assert.Equal(before[j] + y.Pointer[j], added.Pointer[j]);
         }
     }
 

@@ -18,14 +18,28 @@ internal readonly unsafe partial struct Avx2Kernels : IKernels
     public static int TileRows => 6;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void WeightedSum(float* weights, int count, float* rows, nint stride, int columns, float* y)
+    public static void WeightedSum(float* weights, int count, float* rows, nint stride, int columns, float* y, bool accumulate)
     {
         int j = 0;
         for (; j + 4 * Width <= columns; j += 4 * Width)
         {
-            Vector256<float> s0 = Vector256<float>.Zero, s1 = s0, s2 = s0, s3 = s0;
+            Vector256<float> s0 = Vector256<float>.Zero, s1 = s0, s2 = s0, s3 = s0, t0 = s0, t1 = s0, t2 = s0, t3 = s0;
             float* row = rows + j;
-            for (int i = 0; i < count; i++, row += stride)
+            int i = 0;
+            for (; i + 2 <= count; i += 2, row += 2 * stride)
+            {
+                Vector256<float> w = Vector256.Create(weights[i]), v = Vector256.Create(weights[i + 1]);
+                s0 = Fma.MultiplyAdd(w, Vector256.Load(row), s0);
+                s1 = Fma.MultiplyAdd(w, Vector256.Load(row + Width), s1);
+                s2 = Fma.MultiplyAdd(w, Vector256.Load(row + 2 * Width), s2);
+                s3 = Fma.MultiplyAdd(w, Vector256.Load(row + 3 * Width), s3);
+                t0 = Fma.MultiplyAdd(v, Vector256.Load(row + stride), t0);
+                t1 = Fma.MultiplyAdd(v, Vector256.Load(row + stride + Width), t1);
+                t2 = Fma.MultiplyAdd(v, Vector256.Load(row + stride + 2 * Width), t2);
+                t3 = Fma.MultiplyAdd(v, Vector256.Load(row + stride + 3 * Width), t3);
+            }
+
+            if (i < count)
             {
                 Vector256<float> w = Vector256.Create(weights[i]);
                 s0 = Fma.MultiplyAdd(w, Vector256.Load(row), s0);
@@ -34,21 +48,32 @@ internal readonly unsafe partial struct Avx2Kernels : IKernels
                 s3 = Fma.MultiplyAdd(w, Vector256.Load(row + 3 * Width), s3);
             }
 
-            s0.Store(y + j);
-            s1.Store(y + j + Width);
-            s2.Store(y + j + 2 * Width);
-            s3.Store(y + j + 3 * Width);
+            Put(y + j, s0 + t0, accumulate);
+            Put(y + j + Width, s1 + t1, accumulate);
+            Put(y + j + 2 * Width, s2 + t2, accumulate);
+            Put(y + j + 3 * Width, s3 + t3, accumulate);
         }
 
         for (; j + Width <= columns; j += Width)
         {
-            Vector256<float> sum = Vector256<float>.Zero;
-            for (int i = 0; i < count; i++)
-                sum = Fma.MultiplyAdd(Vector256.Create(weights[i]), Vector256.Load(rows + i * stride + j), sum);
-            sum.Store(y + j);
+            // Four chains: one multiply-add waits four cycles for the one before.
+            Vector256<float> s0 = Vector256<float>.Zero, s1 = s0, s2 = s0, s3 = s0;
+            float* row = rows + j;
+            int i = 0;
+            for (; i + 4 <= count; i += 4, row += 4 * stride)
+            {
+                s0 = Fma.MultiplyAdd(Vector256.Create(weights[i]), Vector256.Load(row), s0);
+                s1 = Fma.MultiplyAdd(Vector256.Create(weights[i + 1]), Vector256.Load(row + stride), s1);
+                s2 = Fma.MultiplyAdd(Vector256.Create(weights[i + 2]), Vector256.Load(row + 2 * stride), s2);
+                s3 = Fma.MultiplyAdd(Vector256.Create(weights[i + 3]), Vector256.Load(row + 3 * stride), s3);
+            }
+
+            for (; i < count; i++, row += stride)
+                s0 = Fma.MultiplyAdd(Vector256.Create(weights[i]), Vector256.Load(row), s0);
+            Put(y + j, (s0 + s1) + (s2 + s3), accumulate);
         }
 
-        ScalarKernels.WeightedSum(weights, count, rows + j, stride, columns - j, y + j);
+        ScalarKernels.WeightedSum(weights, count, rows + j, stride, columns - j, y + j, accumulate);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

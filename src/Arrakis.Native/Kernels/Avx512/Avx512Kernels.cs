@@ -27,14 +27,28 @@ internal readonly unsafe partial struct Avx512Kernels : IKernels
     public static bool TilesBF16 => KernelTiers.IsAmd;
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]
-    public static void WeightedSum(float* weights, int count, float* rows, nint stride, int columns, float* y)
+    public static void WeightedSum(float* weights, int count, float* rows, nint stride, int columns, float* y, bool accumulate)
     {
         int j = 0;
         for (; j + 4 * Width <= columns; j += 4 * Width)
         {
-            Vector512<float> s0 = Vector512<float>.Zero, s1 = s0, s2 = s0, s3 = s0;
+            Vector512<float> s0 = Vector512<float>.Zero, s1 = s0, s2 = s0, s3 = s0, t0 = s0, t1 = s0, t2 = s0, t3 = s0;
             float* row = rows + j;
-            for (int i = 0; i < count; i++, row += stride)
+            int i = 0;
+            for (; i + 2 <= count; i += 2, row += 2 * stride)
+            {
+                Vector512<float> w = Vector512.Create(weights[i]), v = Vector512.Create(weights[i + 1]);
+                s0 = Vector512.FusedMultiplyAdd(w, Vector512.Load(row), s0);
+                s1 = Vector512.FusedMultiplyAdd(w, Vector512.Load(row + Width), s1);
+                s2 = Vector512.FusedMultiplyAdd(w, Vector512.Load(row + 2 * Width), s2);
+                s3 = Vector512.FusedMultiplyAdd(w, Vector512.Load(row + 3 * Width), s3);
+                t0 = Vector512.FusedMultiplyAdd(v, Vector512.Load(row + stride), t0);
+                t1 = Vector512.FusedMultiplyAdd(v, Vector512.Load(row + stride + Width), t1);
+                t2 = Vector512.FusedMultiplyAdd(v, Vector512.Load(row + stride + 2 * Width), t2);
+                t3 = Vector512.FusedMultiplyAdd(v, Vector512.Load(row + stride + 3 * Width), t3);
+            }
+
+            if (i < count)
             {
                 Vector512<float> w = Vector512.Create(weights[i]);
                 s0 = Vector512.FusedMultiplyAdd(w, Vector512.Load(row), s0);
@@ -43,21 +57,32 @@ internal readonly unsafe partial struct Avx512Kernels : IKernels
                 s3 = Vector512.FusedMultiplyAdd(w, Vector512.Load(row + 3 * Width), s3);
             }
 
-            s0.Store(y + j);
-            s1.Store(y + j + Width);
-            s2.Store(y + j + 2 * Width);
-            s3.Store(y + j + 3 * Width);
+            Put(y + j, s0 + t0, accumulate);
+            Put(y + j + Width, s1 + t1, accumulate);
+            Put(y + j + 2 * Width, s2 + t2, accumulate);
+            Put(y + j + 3 * Width, s3 + t3, accumulate);
         }
 
         for (; j + Width <= columns; j += Width)
         {
-            Vector512<float> sum = Vector512<float>.Zero;
-            for (int i = 0; i < count; i++)
-                sum = Vector512.FusedMultiplyAdd(Vector512.Create(weights[i]), Vector512.Load(rows + i * stride + j), sum);
-            sum.Store(y + j);
+            // Four chains: one multiply-add waits four cycles for the one before.
+            Vector512<float> s0 = Vector512<float>.Zero, s1 = s0, s2 = s0, s3 = s0;
+            float* row = rows + j;
+            int i = 0;
+            for (; i + 4 <= count; i += 4, row += 4 * stride)
+            {
+                s0 = Vector512.FusedMultiplyAdd(Vector512.Create(weights[i]), Vector512.Load(row), s0);
+                s1 = Vector512.FusedMultiplyAdd(Vector512.Create(weights[i + 1]), Vector512.Load(row + stride), s1);
+                s2 = Vector512.FusedMultiplyAdd(Vector512.Create(weights[i + 2]), Vector512.Load(row + 2 * stride), s2);
+                s3 = Vector512.FusedMultiplyAdd(Vector512.Create(weights[i + 3]), Vector512.Load(row + 3 * stride), s3);
+            }
+
+            for (; i < count; i++, row += stride)
+                s0 = Vector512.FusedMultiplyAdd(Vector512.Create(weights[i]), Vector512.Load(row), s0);
+            Put(y + j, (s0 + s1) + (s2 + s3), accumulate);
         }
 
-        ScalarKernels.WeightedSum(weights, count, rows + j, stride, columns - j, y + j);
+        ScalarKernels.WeightedSum(weights, count, rows + j, stride, columns - j, y + j, accumulate);
     }
 
     [MethodImpl(MethodImplOptions.AggressiveOptimization)]

@@ -50,14 +50,14 @@ internal readonly unsafe struct ScalarKernels : IKernels
         }
     }
 
-    public static void WeightedSum(float* weights, int count, float* rows, nint stride, int columns, float* y)
+    public static void WeightedSum(float* weights, int count, float* rows, nint stride, int columns, float* y, bool accumulate)
     {
         for (int j = 0; j < columns; j++)
         {
             float sum = 0;
             for (int i = 0; i < count; i++)
                 sum += weights[i] * rows[i * stride + j];
-            y[j] = sum;
+            y[j] = accumulate ? y[j] + sum : sum;
         }
     }
 

@@ -58,7 +58,7 @@ internal readonly unsafe partial struct VectorKernels : IKernels
         }
     }
 
-    public static void WeightedSum(float* weights, int count, float* rows, nint stride, int columns, float* y)
+    public static void WeightedSum(float* weights, int count, float* rows, nint stride, int columns, float* y, bool accumulate)
     {
         int j = 0;
         for (; j + Width <= columns; j += Width)
@@ -66,10 +66,10 @@ internal readonly unsafe partial struct VectorKernels : IKernels
             Vector<float> sum = Vector<float>.Zero;
             for (int i = 0; i < count; i++)
                 sum = Vector.MultiplyAddEstimate(Vector.Create(weights[i]), Vector.Load(rows + i * stride + j), sum);
-            Vector.Store(sum, y + j);
+            Vector.Store(accumulate ? Vector.Load(y + j) + sum : sum, y + j);
         }
 
-        ScalarKernels.WeightedSum(weights, count, rows + j, stride, columns - j, y + j);
+        ScalarKernels.WeightedSum(weights, count, rows + j, stride, columns - j, y + j, accumulate);
     }
 
     public static void Widen(ElementType type, byte* source, int count, float* destination)
