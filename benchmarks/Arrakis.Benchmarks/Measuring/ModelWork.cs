@@ -19,4 +19,7 @@ internal static class ModelWork
 
     /// <summary>Bytes of weights that a token reads when it is decoded alone: every matrix of the blocks and the unembedding, once.</summary>
     public static double DecodeBytes(LlamaConfig c, ElementType type) => type.RowBytes((long)(MatrixFlops(c) / 2) + (long)c.VocabSize * c.HiddenSize);
+
+    /// <summary>Bytes of the keys and values of so many positions, each read once.</summary>
+    public static double KeyValueBytes(LlamaConfig c, int positions) => 2.0 * sizeof(float) * c.NumHiddenLayers * c.NumKeyValueHeads * c.HeadDim * positions;
 }

@@ -6,28 +6,34 @@ namespace Arrakis.Benchmarks.Reach;
 /// <summary>Token by token: SmolLM-135M's shape beside the read bandwidth, and a model so small that the cost of a call is what counts.</summary>
 internal static class DecodeClaims
 {
-    private const int Prompt = 16, TokensAtOnce = 4, LongestSequence = 80;
+    private const int TokensAtOnce = 4;
+
+    // Tokens before those that are measured: few, and nearly as many as the model takes; and how many more there may be before the session begins anew.
+    private const int FewBefore = 16, ManyBefore = 1900, Further = 100;
 
     private static readonly (ElementType Type, double Wanted)[] s_types =
         [(ElementType.F32, 0.90), (ElementType.BF16, 0.85), (ElementType.F16, 0), (ElementType.Q8_0, 0.85)];
 
     // A model by itself: beside others, which no program decodes in turns, the first tokens find the tables of its pages out of cache.
     public static IEnumerable<ClaimGroup> Groups() =>
-        s_types.Select(type => new ClaimGroup($"decode {PrefillClaims.Lower(type.Type)}", rig => Measure(rig, type.Type, type.Wanted)));
+        s_types.Select(type => new ClaimGroup($"decode {PrefillClaims.Lower(type.Type)}", rig => Measure(rig, type.Type, type.Wanted, FewBefore)))
+            .Append(new ClaimGroup("decode after many", rig => Measure(rig, ElementType.Q8_0, 0, ManyBefore)));
 
     /// <summary>The small model.</summary>
     public static ClaimGroup Stories { get; } = new("stories", MeasureStories);
 
-    private static IEnumerable<Claim> Measure(Rig rig, ElementType type, double wanted)
+    private static IEnumerable<Claim> Measure(Rig rig, ElementType type, double wanted, int before)
     {
         var sessions = new List<LlamaSession>();
         var contestants = new List<Contestant>();
-        double gigabytes = ModelWork.DecodeBytes(Rig.SmolLM, type) / 1e9;
+        bool many = before > FewBefore;
+        double gigabytes = (ModelWork.DecodeBytes(Rig.SmolLM, type) + (many ? ModelWork.KeyValueBytes(Rig.SmolLM, before) : 0)) / 1e9;
+        string what = PrefillClaims.Lower(type) + (many ? $" after {before:N0} tokens" : "");
         foreach (int threads in rig.Threads)
         {
             LlamaSession session = Rig.Session(rig.Model(type), threads);
             sessions.Add(session);
-            contestants.Add(new($"{threads}", () => gigabytes * Decode(session), () => rig.Read(threads)));
+            contestants.Add(new($"{threads}", () => gigabytes * Decode(session, before), () => rig.Read(threads)));
         }
 
         Contest contest = rig.Contest(contestants);
@@ -36,17 +42,17 @@ internal static class DecodeClaims
         {
             string who = $"{threads}";
             yield return new Claim(
-                $"decode, {PrefillClaims.Lower(type)}, {Rig.Plural(threads)}: share of read bandwidth", contest.Share(who), wanted > 0 ? Bound.AtLeast : Bound.None, wanted,
+                $"decode, {what}, {Rig.Plural(threads)}: share of read bandwidth", contest.Share(who), wanted > 0 ? Bound.AtLeast : Bound.None, wanted,
                 $"{contest.Rate(who) / gigabytes:F1} tokens/s, {contest.Rate(who):F1} of {contest.Yardstick(who):F1} GB/s, {contest.Rounds} rounds");
         }
     }
 
-    /// <summary>Tokens a second over the next few of a short sequence: what is read of keys and values is little beside the weights, and is not counted.</summary>
-    private static double Decode(LlamaSession session)
+    /// <summary>Tokens a second over the next few of a sequence. Of few tokens the keys and values are little beside the weights, and are not counted.</summary>
+    private static double Decode(LlamaSession session, int before)
     {
         int[] ids = s_ids;
-        if (session.Position == 0 || session.Position + 1 + TokensAtOnce > LongestSequence)
-            session.Forward(ids.AsSpan(0, Prompt));
+        if (session.Position == 0 || session.Position + 1 + TokensAtOnce > before + Further)
+            session.Forward(ids.AsSpan(0, before));
         // The session's second thread has slept through the other contestants' turns, as it does not from token to token.
         session.Append(ids.AsSpan(session.Position, 1));
         double seconds = Clock.Seconds(() =>
@@ -57,7 +63,7 @@ internal static class DecodeClaims
         return TokensAtOnce / seconds;
     }
 
-    private static readonly int[] s_ids = Shapes.Ids(Rig.SmolLM, LongestSequence);
+    private static readonly int[] s_ids = Shapes.Ids(Rig.SmolLM, ManyBefore + Further);
 
     private static IEnumerable<Claim> MeasureStories(Rig rig)
     {
