@@ -22,12 +22,8 @@ internal interface IJob<TSelf> where TSelf : unmanaged, IJob<TSelf>
 /// </remarks>
 internal sealed unsafe class WorkerTeam : IDisposable
 {
-    // The runtime makes a round some 37 nanoseconds long on every processor; more than one between two looks is time that each job loses. About 120 microseconds: a forward
-    // pass starts its next job well within that, and an idle session costs nothing after it.
-    private const int SpinRounds = 3200;
-
-    // The caller waits for no more than a worker's last item, about 15 microseconds; if it is longer, somebody else may need the core.
-    private const int LastItemRounds = 400;
+    // About 120 microseconds: a forward pass starts its next job well within that, and an idle session costs nothing after it.
+    private const int SpinRounds = 400;
 
     /// <summary>
     /// Multiply-adds below which the caller works alone: some three microseconds of one core, about as long as it takes to hand work over and to learn that it is done.
@@ -104,7 +100,9 @@ internal sealed unsafe class WorkerTeam : IDisposable
             Interlocked.Increment(ref _generation);
             WakeSleepers();
             DrainSafely(0);
-            AwaitWorkers();
+            SpinWait spin = default;
+            while (Volatile.Read(ref _running) != 0)
+                spin.SpinOnce(sleep1Threshold: -1);
         }
 
         if (_failure is { } failure)
@@ -194,16 +192,6 @@ internal sealed unsafe class WorkerTeam : IDisposable
         }
     }
 
-    /// <summary>Returns once every worker is done.</summary>
-    private void AwaitWorkers()
-    {
-        for (int i = 0; i < LastItemRounds && Volatile.Read(ref _running) != 0; i++)
-            Thread.SpinWait(1);
-        SpinWait spin = default;
-        while (Volatile.Read(ref _running) != 0)
-            spin.SpinOnce(sleep1Threshold: -1);
-    }
-
     /// <summary>Returns once a job newer than <paramref name="seen"/> was started.</summary>
     private void AwaitGenerationAfter(int seen, int worker)
     {
@@ -211,7 +199,7 @@ internal sealed unsafe class WorkerTeam : IDisposable
         {
             if (_generation != seen)
                 return;
-            Thread.SpinWait(1);
+            Thread.SpinWait(8);
         }
 
         // Announce the sleep before the last look: a job started in between is seen here, or its starter sees the announcement and leaves a permit.
