@@ -18,11 +18,11 @@ internal sealed unsafe partial class ForwardPass<TKernels>
 
     // A worker's memory: queries packed, one tile, every query's largest score, the scores of a block, whose last tile may overhang, and one row of them.
     private static long AttentionScratch(LlamaConfig config, int keys) =>
-        PackedQueries(config.HeadDim, keys) + TileLength(config.HeadDim, keys) + RoundUp(QueriesPerBlock(keys), 16) + ScoresLength(keys) + RoundUp(keys, 16) + Arena.SlackFloats;
+        PackedQueries(config.HeadDim, keys) + TileLength(keys) + RoundUp(QueriesPerBlock(keys), 16) + ScoresLength(keys) + RoundUp(keys, 16) + Arena.SlackFloats;
 
     private static long PackedQueries(int headDim, int keys) => (long)RoundUp(QueriesPerBlock(keys), 16) * RoundUp(headDim, 16);
 
-    private static long TileLength(int headDim, int keys) => RoundUp(Math.Max(TKernels.TileRows * QueriesPerBlock(keys), RoundUp(headDim, 16)), 16);
+    private static long TileLength(int keys) => RoundUp(TKernels.TileRows * QueriesPerBlock(keys), 16);
 
     private static long ScoresLength(int keys) => RoundUp(keys + TKernels.TileRows, 16) * (long)QueriesPerBlock(keys);
 
@@ -49,7 +49,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>
         {
             var one = new OneQueryJob(
                 config, firstHead, heads, HeadsAtOnce(), _callKeys, rotQ, z, keys, values, cache.RowStride, cache.HeadStride,
-                Rows(HookPoint.AttnScores, layer), Rows(HookPoint.Pattern, layer), workspace.Workers, layer, _position, plan.Handle);
+                Rows(HookPoint.AttnScores, layer), Rows(HookPoint.Pattern, layer), workspace.Workers, layer, plan.Handle);
             team.Run(one, one.Items, AttentionWork(heads));
             return;
         }
@@ -215,7 +215,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>
                 int keys = job._callKeys;
                 Packed = scratch;
                 Tile = Packed + PackedQueries(job._headDim, keys);
-                Most = Tile + TileLength(job._headDim, keys);
+                Most = Tile + TileLength(keys);
                 Scores = Most + RoundUp(QueriesPerBlock(keys), 16);
                 Row = Scores + ScoresLength(keys);
             }

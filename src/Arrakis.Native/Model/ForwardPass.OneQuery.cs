@@ -17,13 +17,13 @@ internal sealed unsafe partial class ForwardPass<TKernels>
 
     private readonly struct OneQueryJob(
         LlamaConfig c, int firstHead, int heads, int headsAtOnce, int seen, float* q, float* z, float* keys, float* values, int rowStride, nint headStride,
-        float* scores, float* pattern, WorkerScratch scratch, int layer, int position, GCHandle interventions) : IJob<OneQueryJob>
+        float* scores, float* pattern, WorkerScratch scratch, int layer, GCHandle interventions) : IJob<OneQueryJob>
     {
         // Rows that stay in L1 while one head after the other is multiplied with them: 16 KiB.
         private const int FloatsAtOnce = 4096;
 
         private readonly int _firstHead = firstHead, _endHead = firstHead + heads, _headsAtOnce = headsAtOnce;
-        private readonly int _group = c.HeadsPerKeyValueHead, _headDim = c.HeadDim, _seen = seen, _rowStride = rowStride, _layer = layer, _position = position;
+        private readonly int _group = c.HeadsPerKeyValueHead, _headDim = c.HeadDim, _seen = seen, _rowStride = rowStride, _layer = layer;
         private readonly float* _q = q, _z = z, _keys = keys, _values = values, _scores = scores, _pattern = pattern;
         private readonly nint _headStride = headStride;
         private readonly float _scale = 1 / MathF.Sqrt(c.HeadDim);
@@ -105,7 +105,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>
         private void Intervene(HookPoint point, int head, float* row)
         {
             if (_interventions.IsAllocated)
-                Unsafe.As<BoundInterventions>(_interventions.Target!).Apply(point, _layer, _position, head, new Span<float>(row, _seen));
+                Unsafe.As<BoundInterventions>(_interventions.Target!).Apply(point, _layer, _seen - 1, head, new Span<float>(row, _seen));
         }
     }
 }
