@@ -15,15 +15,17 @@ public sealed class SharingTests
 
     private static readonly int[] s_ids = [.. Enumerable.Range(0, 256).Select(i => i * 7 % 50)];
 
-    [Fact]
-    public void A_session_used_twice_at_once_refuses_the_second_and_finishes_the_first()
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void A_session_used_twice_at_once_refuses_the_second_and_finishes_the_first(int threads)
     {
         using LlamaModel model = LlamaModel.CreateRandom(s_config, 1);
-        using LlamaSession session = model.CreateSession(null, Engine.Options());
+        using LlamaSession session = model.CreateSession(null, Engine.Options(threads: threads));
         float[] expected = session.Forward(s_ids).ToArray();
         // From within the pass, so that it is under way whatever the machine does: a second thread tries all that it could.
         List<string> refused = [];
-        session.Progress = new Told(() =>
+        session.Progress = new Told(_ =>
         {
             var second = new Thread(() => refused.AddRange(
                 from call in new Action[] { () => session.Forward([1]), () => session.Append([1]), () => session.Interventions = InterventionPlan.None, session.Dispose }
@@ -123,8 +125,27 @@ public sealed class SharingTests
         return kept;
     }
 
-    [Fact]
-    public void A_pass_cancelled_in_any_layer_leaves_the_sequence_where_it_was_and_the_arenas_in_the_pool()
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(4)]
+    public void Progress_is_told_on_the_callers_thread_after_every_block_and_ends_at_1(int threads)
+    {
+        using LlamaModel model = LlamaModel.CreateRandom(s_config with { MaxPositionEmbeddings = 600 }, 1);
+        using LlamaSession session = model.CreateSession(null, Engine.Options(threads: threads));
+        var told = new List<(int Thread, double Part)>();
+        session.Progress = new Told(part => told.Add((Environment.CurrentManagedThreadId, part)));
+        session.Forward([.. s_ids, .. s_ids, .. s_ids.AsSpan(0, 88)]);
+        // Two chunks of 300 tokens.
+        double[] expected = [.. Enumerable.Range(1, 12).Select(block => block / 12.0)];
+        Assert.Equal(expected, told.Select(t => t.Part), (a, b) => Math.Abs(a - b) < 1e-9);
+        Assert.All(told, t => Assert.Equal(Environment.CurrentManagedThreadId, t.Thread));
+    }
+
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    public void A_pass_cancelled_in_any_layer_leaves_the_sequence_where_it_was_and_the_arenas_in_the_pool(int threads)
     {
         using LlamaModel model = LlamaModel.CreateRandom(s_config, 1);
         HashSet<Arena> pooled = Pooled(model, returned: true);
@@ -135,7 +156,7 @@ public sealed class SharingTests
             continued = calm.Append([3]).ToArray();
         }
 
-        using (LlamaSession session = model.CreateSession(RecordingPlan.Heads, Engine.Options()))
+        using (LlamaSession session = model.CreateSession(RecordingPlan.Heads, Engine.Options(threads: threads)))
         {
             for (int layer = 0; layer < s_config.NumHiddenLayers - 1; layer++)
             {
@@ -156,7 +177,7 @@ public sealed class SharingTests
     {
         using var source = new CancellationTokenSource();
         int blocks = 0;
-        session.Progress = new Told(() =>
+        session.Progress = new Told(_ =>
         {
             if (blocks++ == layer)
                 source.Cancel();
@@ -176,9 +197,9 @@ public sealed class SharingTests
         }
     }
 
-    private sealed class Told(Action told) : IProgress<double>
+    private sealed class Told(Action<double> told) : IProgress<double>
     {
-        public void Report(double value) => told();
+        public void Report(double value) => told(value);
     }
 
     private static HashSet<Arena> Pooled(LlamaModel model, bool returned)

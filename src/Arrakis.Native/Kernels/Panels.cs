@@ -1,8 +1,8 @@
 namespace Arrakis.Native.Kernels;
 
 /// <summary>
-/// How tokens are shared out: vectors of them in panels as equal as can be, and runs of panels in parts. A worker who has a part to itself computes with activations
-/// that it packed and writes rows that no one else writes, so that the cores' caches do not pull lines from each other; workers who have a part in common share its outputs.
+/// How the tokens of a product that workers share are divided: vectors of them in panels as equal as can be, and runs of panels in parts. The outputs of a part are shared
+/// out among workers; of many workers, each would have too few of them.
 /// </summary>
 /// <param name="Tokens">How many.</param>
 /// <param name="Lanes">Tokens of a vector.</param>
@@ -10,13 +10,13 @@ namespace Arrakis.Native.Kernels;
 /// <param name="Parts">How many parts; a divisor of the panels.</param>
 internal readonly record struct Cut(int Tokens, int Lanes, int Panels, int Parts)
 {
-    /// <summary>As many parts as there are workers, if they are <paramref name="leastPart"/> long, and in each as few panels of at most so many vectors as can be; of no tokens none.</summary>
-    public static Cut Of(int tokens, int lanes, int mostVectors, int workers, int leastPart)
+    /// <summary>At most so many parts, and in each as few panels of at most so many vectors as can be; of no tokens none.</summary>
+    public static Cut Of(int tokens, int lanes, int mostVectors, int mostParts)
     {
         if (tokens == 0)
             return new(0, lanes, 0, 0);
         int vectors = (tokens + lanes - 1) / lanes;
-        for (int parts = Math.Max(1, Math.Min(workers, tokens / leastPart)); ; parts--)
+        for (int parts = Math.Max(1, mostParts); ; parts--)
         {
             // Where panels are one vector wide, their number may not fall into so many equal runs.
             int most = parts * mostVectors, panels = (vectors + most - 1) / most * parts;

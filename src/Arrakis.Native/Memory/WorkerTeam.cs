@@ -1,5 +1,6 @@
 using System.Runtime.CompilerServices;
 using System.Runtime.ExceptionServices;
+using System.Runtime.InteropServices;
 
 namespace Arrakis.Native.Memory;
 
@@ -13,8 +14,9 @@ internal interface IJob<TSelf> where TSelf : unmanaged, IJob<TSelf>
 
 /// <summary>
 /// A few threads that share the items of one job at a time, the caller among them. Each has a run of neighbouring items to do in order, and then takes the last ones
-/// of those who are behind, so a slow core delays no one by more than an item. Starting a job allocates nothing: the job stays on the caller's stack.
-/// Workers spin briefly between jobs, then sleep.
+/// of those who are behind, so a slow core delays no one by more than an item. Starting a job allocates nothing: the job stays on the starter's stack.
+/// Workers spin briefly between jobs, then sleep. Where work falls apart into as many strands as there are workers, each does its own (<see cref="RunMembers"/>), job after
+/// job and without waiting for the others, and who is done helps those who are not.
 /// </summary>
 /// <remarks>
 /// Runs, and not one counter from which all draw: a worker then knows what it does next. What it fetches ahead of its item is its own next item's, where drawn items
@@ -31,17 +33,19 @@ internal sealed unsafe class WorkerTeam : IDisposable
     /// </summary>
     public const long LeastWorthSharing = 100_000;
 
-    // A worker's share of the items begins a pair of cache lines of its own: 128 bytes.
-    private const int ShareStride = 16;
-
     private readonly long _leastShared;
-    private readonly long[] _shares;
+    private readonly Share[] _shares;
     private Thread[] _threads;
     private readonly SemaphoreSlim[] _wake;
     private readonly int[] _asleep;
-    private delegate*<void*, int, int, void> _run;
-    private void* _job;
+
+    // Of a member: the team that it is one of, and which.
+    private readonly WorkerTeam? _whole;
+    private readonly int _worker;
+
+    private Action<int>? _strands;
     private int _running;
+    private int _ended;
     private volatile int _generation;
     private volatile bool _stop;
     private volatile Exception? _failure;
@@ -52,7 +56,8 @@ internal sealed unsafe class WorkerTeam : IDisposable
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(size, 1);
         (Size, _leastShared) = (size, leastShared);
-        _shares = new long[(size + 1) * ShareStride];
+        _shares = new Share[size + 1];
+        Members = [.. Enumerable.Range(0, size).Select(worker => new WorkerTeam(this, worker))];
         _threads = new Thread[size - 1];
         _asleep = new int[size];
         _wake = [.. Enumerable.Range(0, size).Select(_ => new SemaphoreSlim(0))];
@@ -74,8 +79,17 @@ internal sealed unsafe class WorkerTeam : IDisposable
         }
     }
 
+    private WorkerTeam(WorkerTeam whole, int worker)
+    {
+        (Size, _whole, _worker, _leastShared) = (1, whole, worker, whole._leastShared);
+        (_shares, Members, _threads, _wake, _asleep) = ([], [], [], [], []);
+    }
+
     /// <summary>Threads, with the caller.</summary>
     public int Size { get; }
+
+    /// <summary>Every worker as a team of one, for the jobs of its strand alone.</summary>
+    public WorkerTeam[] Members { get; }
 
     /// <summary>Does items 0 … <paramref name="items"/> − 1 of the job, and returns when all are done.</summary>
     /// <param name="job">The job.</param>
@@ -83,35 +97,47 @@ internal sealed unsafe class WorkerTeam : IDisposable
     /// <param name="work">About how many multiply-adds that is; many, if nothing is said.</param>
     public void Run<TJob>(in TJob job, int items, long work = long.MaxValue) where TJob : unmanaged, IJob<TJob>
     {
-        if (Size == 1 || items == 1 || work < _leastShared)
+        bool shared = items > 1 && work >= _leastShared;
+        if (shared && _whole is not null)
+        {
+            _whole.RunAs(_worker, job, items);
+            return;
+        }
+
+        if (!shared || Size == 1)
         {
             for (int item = 0; item < items; item++)
-                TJob.Run(in job, item, 0);
+                TJob.Run(in job, item, _worker);
             return;
         }
 
         fixed (TJob* pointer = &job)
         {
-            _run = &Invoke<TJob>;
-            _job = pointer;
             for (int worker = 0; worker < Size; worker++)
-                Volatile.Write(ref ShareOf(worker), Share((long)items * worker / Size, (long)items * (worker + 1) / Size));
-            Volatile.Write(ref _running, _threads.Length);
-            Interlocked.Increment(ref _generation);
-            WakeSleepers();
-            DrainSafely(0);
-            SpinWait spin = default;
-            while (Volatile.Read(ref _running) != 0)
-                spin.SpinOnce(sleep1Threshold: -1);
-        }
-
-        if (_failure is { } failure)
-        {
-            _failure = null;
-            // As itself: who calls must not have to know how many threads there are.
-            ExceptionDispatchInfo.Throw(failure);
+                ShareOf(worker).Offer(&Invoke<TJob>, pointer, (int)((long)items * worker / Size), (int)((long)items * (worker + 1) / Size));
+            RunAll();
         }
     }
+
+    /// <summary>
+    /// Every worker w does strands(w), the caller the first one, and those who are done then help the others with the jobs that these run as <see cref="Members"/>[w].
+    /// Returns when all are done. A strand may wait for another: all are under way at once.
+    /// </summary>
+    public void RunMembers(Action<int> strands)
+    {
+        (_strands, _ended) = (strands, 0);
+        try
+        {
+            RunAll();
+        }
+        finally
+        {
+            _strands = null;
+        }
+    }
+
+    /// <summary>Of a member: does an item of another member's job, if there is one to spare. For who waits.</summary>
+    public bool Help() => _whole is not null && _whole.HelpAny(_worker, spare: 1);
 
     /// <summary>Ends the threads.</summary>
     public void Dispose()
@@ -127,6 +153,47 @@ internal sealed unsafe class WorkerTeam : IDisposable
 
     private static void Invoke<TJob>(void* job, int item, int worker) where TJob : unmanaged, IJob<TJob> => TJob.Run(in Unsafe.AsRef<TJob>(job), item, worker);
 
+    private void RunAll()
+    {
+        Volatile.Write(ref _running, _threads.Length);
+        Interlocked.Increment(ref _generation);
+        WakeSleepers();
+        WorkSafely(0);
+        SpinWait spin = default;
+        while (Volatile.Read(ref _running) != 0)
+            spin.SpinOnce(sleep1Threshold: -1);
+        if (_failure is { } failure)
+        {
+            _failure = null;
+            // Items that nobody did lie in a job that is about to be gone.
+            foreach (ref Share share in _shares.AsSpan())
+                share.Close();
+            // As itself: who calls must not have to know how many threads there are.
+            ExceptionDispatchInfo.Throw(failure);
+        }
+    }
+
+    /// <summary>A job of one worker's strand.</summary>
+    private void RunAs<TJob>(int worker, in TJob job, int items) where TJob : unmanaged, IJob<TJob>
+    {
+        fixed (TJob* pointer = &job)
+        {
+            ref Share own = ref ShareOf(worker);
+            own.Offer(&Invoke<TJob>, pointer, 0, items);
+            try
+            {
+                int item;
+                while ((item = own.Take()) >= 0)
+                    TJob.Run(in job, item, worker);
+            }
+            finally
+            {
+                // The job lies on this stack: no helper may have it, or get it, beyond here.
+                own.Close();
+            }
+        }
+    }
+
     // Each worker has a semaphore of its own: a shared one would let a quick worker take the permit meant for a slow one.
     private void WakeSleepers()
     {
@@ -137,46 +204,65 @@ internal sealed unsafe class WorkerTeam : IDisposable
         }
     }
 
-    private void DrainSafely(int worker)
+    private void WorkSafely(int worker)
     {
         try
         {
-            int item;
-            while ((item = Take(worker, last: false)) >= 0)
-                _run(_job, item, worker);
-            for (int i = 1; i < Size; i++)
-            {
-                int other = (worker + i) % Size;
-                while ((item = Take(other, last: true)) >= 0)
-                    _run(_job, item, worker);
-            }
+            if (_strands is { } strands)
+                WorkStrand(worker, strands);
+            else
+                Drain(worker);
         }
         catch (Exception e)
         {
-            // Thrown by Run once every worker is done: the job lies on the caller's stack, and the team stays usable.
+            // Thrown by the caller once every worker is done: jobs lie on their starters' stacks, and the team stays usable.
             _failure = e;
         }
     }
 
-    private ref long ShareOf(int worker) => ref _shares[(worker + 1) * ShareStride];
-
-    // The first item of a share in the lower half, and where it ends in the upper: one word, so that its owner and who helps never take the same item.
-    private static long Share(long first, long end) => (end << 32) | first;
-
-    /// <summary>The next item of one's own share, or the last one of another's; -1 for none.</summary>
-    private int Take(int worker, bool last)
+    private void Drain(int worker)
     {
-        ref long share = ref ShareOf(worker);
-        while (true)
+        ref Share own = ref ShareOf(worker);
+        int item;
+        while ((item = own.Take()) >= 0)
+            own.Run(item, worker);
+        while (HelpAny(worker, spare: 0))
+            continue;
+    }
+
+    private void WorkStrand(int worker, Action<int> strands)
+    {
+        try
         {
-            long seen = Volatile.Read(ref share);
-            int first = (int)seen, end = (int)(seen >> 32);
-            if (first >= end)
-                return -1;
-            if (Interlocked.CompareExchange(ref share, last ? Share(first, end - 1) : Share(first + 1, end), seen) == seen)
-                return last ? end - 1 : first;
+            strands(worker);
+        }
+        finally
+        {
+            Interlocked.Increment(ref _ended);
+        }
+
+        SpinWait spin = default;
+        while (Volatile.Read(ref _ended) != Size)
+        {
+            if (!HelpAny(worker, spare: 1))
+                spin.SpinOnce(sleep1Threshold: -1);
         }
     }
+
+    /// <summary>Does the last item of another worker's, if that leaves it <paramref name="spare"/>.</summary>
+    private bool HelpAny(int worker, int spare)
+    {
+        for (int i = 1; i < Size; i++)
+        {
+            if (ShareOf((worker + i) % Size).Help(worker, spare))
+                return true;
+        }
+
+        return false;
+    }
+
+    // Not the array's first element, which lies beside its length.
+    private ref Share ShareOf(int worker) => ref _shares[worker + 1];
 
     private void Work(int worker)
     {
@@ -187,7 +273,7 @@ internal sealed unsafe class WorkerTeam : IDisposable
             seen++;
             if (_stop)
                 return;
-            DrainSafely(worker);
+            WorkSafely(worker);
             Interlocked.Decrement(ref _running);
         }
     }
@@ -210,5 +296,74 @@ internal sealed unsafe class WorkerTeam : IDisposable
             if (_generation == seen || Interlocked.Exchange(ref _asleep[worker], 0) == 0)
                 _wake[worker].Wait();
         }
+    }
+
+    /// <summary>A worker's items of a job: it takes the first of them, helpers the last. Two cache lines of its own.</summary>
+    [StructLayout(LayoutKind.Sequential, Size = 128)]
+    private struct Share
+    {
+        // The first item in the lower half, and where they end in the upper: one word, so that owner and helpers never take the same item.
+        private long _items;
+        private int _helpers;
+        private delegate*<void*, int, int, void> _run;
+        private void* _job;
+
+        /// <summary>Items <paramref name="first"/> … <paramref name="end"/> − 1 of a job.</summary>
+        public void Offer(delegate*<void*, int, int, void> run, void* job, int first, int end)
+        {
+            _run = run;
+            _job = job;
+            Volatile.Write(ref _items, Pair(first, end));
+        }
+
+        public readonly void Run(int item, int worker) => _run(_job, item, worker);
+
+        /// <summary>The next item; -1 for none.</summary>
+        public int Take()
+        {
+            while (true)
+            {
+                long seen = Volatile.Read(ref _items);
+                int first = (int)seen, end = (int)(seen >> 32);
+                if (first >= end)
+                    return -1;
+                if (Interlocked.CompareExchange(ref _items, Pair(first + 1, end), seen) == seen)
+                    return first;
+            }
+        }
+
+        /// <summary>Does the last item, if there are more than <paramref name="spare"/>.</summary>
+        public bool Help(int worker, int spare)
+        {
+            long seen = Volatile.Read(ref _items);
+            if ((int)(seen >> 32) - (int)seen <= spare)
+                return false;
+            // Before the item is taken, so that who then finds no items left finds this helper.
+            Interlocked.Increment(ref _helpers);
+            try
+            {
+                seen = Volatile.Read(ref _items);
+                int first = (int)seen, end = (int)(seen >> 32);
+                if (end - first <= spare || Interlocked.CompareExchange(ref _items, Pair(first, end - 1), seen) != seen)
+                    return false;
+                Run(end - 1, worker);
+                return true;
+            }
+            finally
+            {
+                Interlocked.Decrement(ref _helpers);
+            }
+        }
+
+        /// <summary>Leaves no items, and waits for those who help.</summary>
+        public void Close()
+        {
+            Interlocked.Exchange(ref _items, 0);
+            SpinWait spin = default;
+            while (Volatile.Read(ref _helpers) != 0)
+                spin.SpinOnce(sleep1Threshold: -1);
+        }
+
+        private static long Pair(int first, int end) => ((long)end << 32) | (uint)first;
     }
 }

@@ -34,7 +34,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>
     {
         bool packs = _callTokens > 1 && Interventions is null && _callKeys <= ManyKeys &&
             config.HeadDim % TKernels.TileRows == 0 && config.HeadDim <= MatrixProduct<TKernels>.MostDepth;
-        Panels panels = packs ? new(workspace.Packed, _q, _cut) : default;
+        Panels panels = packs ? new(Packed, _q, _cut) : default;
         int next = AttendReaders(layer, rotQ, z);
         Attend(
             layer, next, config.NumAttentionHeads - next, rotQ, packs && workspace.Recorded(HookPoint.Z, layer) == null ? null : z,
@@ -54,7 +54,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>
             return;
         }
 
-        Cut queries = _callKeys > ManyKeys ? Cut.Of(_tokens, TKernels.Lanes, mostVectors: 1, workers: 1, leastPart: _tokens) : _cut;
+        Cut queries = _callKeys > ManyKeys ? Cut.Of(_tokens, TKernels.Lanes, mostVectors: 1, mostParts: 1) : _cut;
         var job = new AttentionJob(
             config, firstHead, heads, queries, _position, _callTokens, _callKeys, rotQ, z, packed, keys, values, cache.RowStride, cache.HeadStride,
             Rows(HookPoint.AttnScores, layer), Rows(HookPoint.Pattern, layer), workspace.Workers, layer, plan.Handle);

@@ -69,7 +69,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>
             if (scales[t] != r)
                 TensorPrimitives.Divide(new ReadOnlySpan<float>(from, _d), scales[t], new Span<float>(row, _d));
             Interventions.Apply(normalized, layer, position, 0, new Span<float>(row, _d));
-            TKernels.Multiply(row, Address(gamma), workspace.Normed + (nint)t * _d, _d);
+            TKernels.Multiply(row, Address(gamma), Normed + (nint)t * _d, _d);
         }
 
         return true;
@@ -173,7 +173,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>
                 if (!Interventions.Touches(HookPoint.Result, layer, _position + t, h))
                     continue;
                 if (!computed)
-                    HeadResult(layer, h, z, result, stride, _tokens, workspace.Packed, workspace.Workers);
+                    HeadResult(layer, h, z, result, stride, _tokens, Packed, workspace.Workers);
                 computed = true;
                 var row = new Span<float>(result + t * stride, _d);
                 row.CopyTo(before);

@@ -18,7 +18,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>
     private static float* Address(float[] pinned) => (float*)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(pinned));
 
     /// <summary>
-    /// x / r ∘ γ in <see cref="Workspace.Normed"/>, and packed for the products that read it, unless that is one token's; the scale r and x / r go where they are wanted.
+    /// x / r ∘ γ in <see cref="Normed"/>, and packed for the products that read it, unless that is one token's; the scale r and x / r go where they are wanted.
     /// </summary>
     private Panels Norm(int layer, HookPoint scale, HookPoint normalized, float* x, float[] gamma) => Norm(layer, scale, normalized, null, null, x, gamma);
 
@@ -34,11 +34,11 @@ internal sealed unsafe partial class ForwardPass<TKernels>
 
     private Panels Norm(int layer, HookPoint scale, HookPoint normalized, float* before, float* written, float* x, float[] gamma)
     {
-        Panels panels = _callTokens == 1 ? default : new(workspace.Packed, _d, _cut);
+        Panels panels = _callTokens == 1 ? default : new(Packed, _d, _cut);
         var job = new NormJob(
-            before, written, x, Address(gamma), At(scale, layer), At(normalized, layer), workspace.Normed, panels, _d, _tokens, config.RmsNormEps);
+            before, written, x, Address(gamma), At(scale, layer), At(normalized, layer), Normed, panels, _d, _tokens, config.RmsNormEps);
         team.Run(job, RowItems, RowWork(_d));
-        return InterveneNorm(layer, scale, normalized, x, gamma) ? Pack(workspace.Normed, _d) : panels;
+        return InterveneNorm(layer, scale, normalized, x, gamma) ? Pack(Normed, _d) : panels;
     }
 
     private void SiluMultiply(float* gate, float* up, float* y) => team.Run(new SiluJob(gate, up, y, _f, _tokens), RowItems, RowWork(_f));

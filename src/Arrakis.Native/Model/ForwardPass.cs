@@ -59,9 +59,12 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
     private readonly int _kv = config.NumKeyValueHeads * config.HeadDim;
     private readonly int _f = config.IntermediateSize;
 
-    // The tokens that are on their way through the blocks: from _first of the call on, _tokens of them, the first at position _position.
+    // The tokens that are on their way through the blocks: from _first of the call on, _tokens of them, the first at position _position. They are a chunk of _chunk tokens,
+    // or the strand of one that begins at its token _inChunk.
     private int _first;
     private int _tokens;
+    private int _chunk;
+    private int _inChunk;
     private Cut _cut;
     private int _position;
     private int _callTokens;
@@ -84,19 +87,15 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
         Clock?.Start();
         for (_first = 0; _first < ids.Length; _first += _tokens)
         {
-            _tokens = Math.Min(chunk, ids.Length - _first);
-            _cut = MatrixProduct<TKernels>.CutOf(_tokens, team.Size, weights.Layers[0].Gate.Type);
+            _chunk = _tokens = Math.Min(chunk, ids.Length - _first);
+            _cut = MatrixProduct<TKernels>.CutOf(_tokens, team.Size);
             _position = past + _first;
             Embed(ids.Slice(_first, _tokens));
             Clock?.Lap(PassStage.Embed);
-            for (int layer = 0; layer < config.NumHiddenLayers; layer++)
-            {
-                cancellation.ThrowIfCancellationRequested();
-                ReadAhead?.WaitFor(layer);
-                Block(layer);
-                Progress?.Report((_first + _tokens * (layer + 1.0) / config.NumHiddenLayers) / ids.Length);
-            }
-
+            if (InStrands)
+                BlocksInStrands(cancellation);
+            else
+                Blocks(cancellation);
             Unembed();
             Clock?.Lap(PassStage.Unembed);
         }
@@ -106,7 +105,24 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
             Sse.StoreFence();
     }
 
-    private float* At(HookPoint point, int layer = 0) => workspace.At(point, layer, _first);
+    private void Blocks(CancellationToken cancellation)
+    {
+        for (int layer = 0; layer < config.NumHiddenLayers; layer++)
+        {
+            cancellation.ThrowIfCancellationRequested();
+            ReadAhead?.WaitFor(layer);
+            Block(layer);
+            Progress?.Report((_first - _inChunk + _chunk * (layer + 1.0) / config.NumHiddenLayers) / _callTokens);
+        }
+    }
+
+    private float* At(HookPoint point, int layer = 0) => workspace.At(point, layer, _first, _inChunk);
+
+    private float* Normed => workspace.Normed + (nint)_inChunk * _d;
+
+    private float* Packed => workspace.Packed + (nint)_inChunk * Math.Max(Math.Max(_d, _f), _q);
+
+    private float* PackedHidden => workspace.PackedHidden + (nint)_inChunk * _f;
 
     private void Embed(ReadOnlySpan<int> ids)
     {
@@ -127,12 +143,13 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
         Intervene(layer, HookPoint.ResidPre);
         Panels x = Norm(layer, HookPoint.Ln1Scale, HookPoint.Ln1Normalized, pre, w.AttentionNorm);
         Clock?.Lap(PassStage.AttentionNorm, layer);
-        Project(workspace.Normed, x, [new(w.Query, q, _q), new(w.Key, k, _kv), new(w.Value, v, _kv)]);
+        Project(Normed, x, [new(w.Query, q, _q), new(w.Key, k, _kv), new(w.Value, v, _kv)]);
         Intervene(layer, HookPoint.Q, HookPoint.K, HookPoint.V);
         Clock?.Lap(PassStage.QueryKeyValue, layer);
         RotateAndStore(layer, q, k, v, rotQ);
         InterveneRotated(layer, k);
         Clock?.Lap(PassStage.Rotate, layer);
+        AwaitKeysOfEarlierStrands(layer);
         Panels mixed = Attend(layer, rotQ, z);
         Intervene(layer, HookPoint.Z);
         Clock?.Lap(PassStage.Attend, layer);
@@ -167,7 +184,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
 
         Project(z, mixed, [new(output, attnOut, _d)]);
         if (recorded)
-            HeadResults(layer, z, At(HookPoint.Result, layer), _tokens, workspace.Packed, workspace.Workers);
+            HeadResults(layer, z, At(HookPoint.Result, layer), _tokens, Packed, workspace.Workers);
     }
 
     /// <summary>mlp_out = (SiLU(gate) ∘ up) W_downᵀ with gate = x W_gateᵀ and up = x W_upᵀ, in one go where nobody looks in between.</summary>
@@ -178,14 +195,14 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
         {
             Panels packed = MatrixProduct<TKernels>.MultiplyGated(
                 team, x, new(w.Gate, IfRecorded(HookPoint.MlpPre, layer), _f), new(w.Up, IfRecorded(HookPoint.MlpPreLinear, layer), _f),
-                IfRecorded(HookPoint.MlpPost, layer), workspace.PackedHidden, workspace.Workers);
+                IfRecorded(HookPoint.MlpPost, layer), PackedHidden, workspace.Workers);
             Clock?.Lap(PassStage.GateUp, layer);
             MatrixProduct<TKernels>.Multiply(team, packed, [new(w.Down, mlpOut, _d)], workspace.Workers);
             return;
         }
 
         float* gate = At(HookPoint.MlpPre, layer), up = At(HookPoint.MlpPreLinear, layer), hidden = At(HookPoint.MlpPost, layer);
-        Project(workspace.Normed, x, [new(w.Gate, gate, _f), new(w.Up, up, _f)]);
+        Project(Normed, x, [new(w.Gate, gate, _f), new(w.Up, up, _f)]);
         Intervene(layer, HookPoint.MlpPre, HookPoint.MlpPreLinear);
         SiluMultiply(gate, up, hidden);
         Intervene(layer, HookPoint.MlpPost);
@@ -201,12 +218,12 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
         Panels x = Norm(0, HookPoint.LnFinalScale, HookPoint.LnFinalNormalized, stream, weights.FinalNorm);
         if (workspace.Recorded(HookPoint.Logits, 0) != null)
         {
-            Project(workspace.Normed, x, [new(weights.Unembedding, At(HookPoint.Logits), config.VocabSize)]);
+            Project(Normed, x, [new(weights.Unembedding, At(HookPoint.Logits), config.VocabSize)]);
         }
         else if (_first + _tokens == _callTokens)
         {
-            float* last = workspace.Normed + (nint)(_tokens - 1) * _d;
-            Project(last, Pack(last, _d, MatrixProduct<TKernels>.CutOf(1, team.Size, weights.Unembedding.Type)), [new(weights.Unembedding, workspace.LastLogits, config.VocabSize)]);
+            float* last = Normed + (nint)(_tokens - 1) * _d;
+            Project(last, Pack(last, _d, MatrixProduct<TKernels>.CutOf(1, team.Size)), [new(weights.Unembedding, workspace.LastLogits, config.VocabSize)]);
         }
 
         InterveneLogits();
@@ -216,7 +233,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
 
     // Nothing of a call of one token, whose products read its row.
     private Panels Pack(float* x, int depth, in Cut cut) =>
-        _callTokens == 1 ? default : MatrixProduct<TKernels>.Pack(team, x, depth, cut, depth, workspace.Packed);
+        _callTokens == 1 ? default : MatrixProduct<TKernels>.Pack(team, x, depth, cut, depth, Packed);
 
     /// <summary>
     /// y = x Wᵀ for every product, of x packed. A call of one token is bound by reading the weights and takes the kernels for that, which read its one row.

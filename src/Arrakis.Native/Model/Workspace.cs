@@ -94,11 +94,12 @@ internal sealed unsafe class Workspace(LlamaConfig config, RecordingLayout layou
         return run;
     }
 
-    /// <summary>Where the value of a hook point goes, from token <paramref name="first"/> of the call on.</summary>
-    public float* At(HookPoint point, int layer, int first)
+    /// <summary>Where the value of a hook point goes, from token <paramref name="first"/> of the call on, which is token <paramref name="inChunk"/> of its chunk.</summary>
+    public float* At(HookPoint point, int layer, int first, int inChunk)
     {
         float* recorded = Recorded(point, layer);
-        return recorded == null ? (float*)_scratch[(int)point] : recorded + first * point.Count(config, 1, 1);
+        long each = point.Count(config, 1, 1);
+        return recorded == null ? (float*)_scratch[(int)point] + inChunk * each : recorded + first * each;
     }
 
     /// <summary>The recording of a hook point, from its beginning, or null where it is not recorded.</summary>

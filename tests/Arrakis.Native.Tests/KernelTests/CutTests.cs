@@ -14,9 +14,9 @@ public sealed class CutTests
     {
         for (int tokens = 1; tokens <= 600; tokens++)
         {
-            for (int workers = 1; workers <= 5; workers++)
+            for (int parts = 0; parts <= 5; parts++)
             {
-                Cut cut = Cut.Of(tokens, lanes, mostVectors, workers, leastPart: 64);
+                Cut cut = Cut.Of(tokens, lanes, mostVectors, parts);
                 int[] widths = [.. Enumerable.Range(0, cut.Panels).Select(cut.Width)];
                 Assert.InRange(widths.Min(), lanes, lanes * mostVectors);
                 Assert.InRange(widths.Max(), widths.Min(), Math.Min(widths.Min() + lanes, lanes * mostVectors));
@@ -29,14 +29,14 @@ public sealed class CutTests
     }
 
     [Theory]
-    [InlineData(63, 2, 1)]
-    [InlineData(127, 2, 1)]
-    [InlineData(128, 2, 2)]
-    [InlineData(128, 1, 1)]
+    [InlineData(127, 4, 1)]
+    [InlineData(128, 4, 2)]
+    [InlineData(128, 3, 1)]
+    [InlineData(512, 2, 1)]
     [InlineData(200, 8, 3)]
-    public void Workers_have_parts_to_themselves_where_these_are_long_enough(int tokens, int workers, int parts)
+    public void Two_workers_at_least_have_a_part_in_common_and_it_is_long(int tokens, int workers, int parts)
     {
-        Cut cut = Cut.Of(tokens, lanes: 16, mostVectors: 3, workers, leastPart: 64);
+        Cut cut = MatrixProduct<VectorKernels>.CutOf(tokens, workers);
         Assert.Equal(parts, cut.Parts);
         Assert.Equal(0, cut.Panels % parts);
         int[] lengths = [.. Enumerable.Range(0, parts).Select(part => cut.Start(cut.FirstPanel(part + 1)) - cut.Start(cut.FirstPanel(part)))];
@@ -46,7 +46,7 @@ public sealed class CutTests
     [Fact]
     public void Of_no_tokens_there_is_no_panel_and_no_part()
     {
-        Cut cut = Cut.Of(0, lanes: 16, mostVectors: 3, workers: 2, leastPart: 64);
+        Cut cut = Cut.Of(0, lanes: 16, mostVectors: 3, mostParts: 2);
         Assert.Equal((0, 0), (cut.Panels, cut.Parts));
     }
 }
