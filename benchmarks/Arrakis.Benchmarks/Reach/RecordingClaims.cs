@@ -4,8 +4,8 @@ using Arrakis.Native;
 namespace Arrakis.Benchmarks.Reach;
 
 /// <summary>
-/// What recording costs over a pass that records nothing, arenas warm. A bare pass computes the logits of the last position alone, and a recording of everything
-/// those of all: a quarter more arithmetic in this shape. The ratio to a pass that computes them as well is shown beside it.
+/// What recording costs, arenas warm. A bare pass computes the logits of the last position alone, and a recording of everything those of all, a quarter more arithmetic in this
+/// shape, which is no cost of recording: everything is held against a pass that computes them too, and shown beside the bare one.
 /// </summary>
 internal static class RecordingClaims
 {
@@ -49,14 +49,17 @@ internal static class RecordingClaims
             (Bound bound, double wanted) = name switch
             {
                 "heads" => (Bound.AtMost, 1.05),
-                "all" => (Bound.AtMost, 1.15),
                 _ => (Bound.None, 0),
             };
             yield return new Claim(
                 $"{(bound == Bound.None ? "  " : "")}recording {tokens}, {Rig.Plural(threads)}: {name}, time over none", ratio, bound, wanted,
                 $"{megabytes:F0} MB in {(ratio - 1) * milliseconds:F1} ms more than {milliseconds:F0} ms, {contest.Rounds} rounds");
             if (name == "all")
-                yield return new Claim($"  recording {tokens}, {Rig.Plural(threads)}: all, time over all logits alone", contest.Ratio(Logits, name));
+            {
+                yield return new Claim(
+                    $"recording {tokens}, {Rig.Plural(threads)}: all, time over logits alone", contest.Ratio(Logits, name), Bound.AtMost, 1.15,
+                    "of every position, which a bare pass does not compute");
+            }
         }
     }
 }
