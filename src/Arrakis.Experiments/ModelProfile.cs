@@ -9,7 +9,7 @@ namespace Arrakis.Experiments;
 /// <summary>What one component of a forward pass costs.</summary>
 /// <param name="Layer">Its layer, from 0; null for what stands outside the layers.</param>
 /// <param name="Component">Which: <c>embed</c>, <c>ln1</c>, <c>attn.qkv</c>, <c>attn.rotate</c>, <c>attn.attend</c>, <c>attn.out</c>, <c>ln2</c>, <c>mlp.in</c>, <c>mlp.out</c>, <c>unembed</c>.</param>
-/// <param name="Seconds">The median of the runs.</param>
+/// <param name="Seconds">The median of the runs; of an input so long that every thread takes tokens of its own through the blocks, on the thread that has the last ones.</param>
 /// <param name="WeightBytes">Bytes of its weights, as they are stored.</param>
 /// <param name="ActivationBytes">Bytes of what it computes for all tokens of the pass, recorded or not.</param>
 public sealed record ComponentCost(int? Layer, string Component, double Seconds, long WeightBytes, long ActivationBytes);

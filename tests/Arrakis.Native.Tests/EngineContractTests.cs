@@ -72,6 +72,15 @@ public sealed class EngineContractTests
         }
     }
 
+    // What one such head writes is computed head by head.
+    [Fact]
+    public void So_do_strands_of_heads_that_are_wider_than_a_worker_has_room_for()
+    {
+        using LlamaModel model = LlamaModel.CreateRandom(s_config with { NumAttentionHeads = 2, NumKeyValueHeads = 1, HeadDim = 1088 }, 5);
+        int[] ids = [.. Enumerable.Range(0, 130).Select(i => i * 7 % 50)];
+        Engine.SameBits(Engine.Record(model, ids, Engine.Options()), Engine.Record(model, ids, Engine.Options(threads: 2)), "2 threads");
+    }
+
     // Five heads share a kv head and workers share those, and 300 positions are more than one block of rows.
     [Theory]
     [MemberData(nameof(Engine.Tiers), MemberType = typeof(Engine))]

@@ -172,6 +172,30 @@ public sealed class SharingTests
         Assert.Equal(pooled, Pooled(model, returned: false));
     }
 
+    // The caller's strand fails in any layer, with others before and behind it.
+    [Theory]
+    [InlineData(1)]
+    [InlineData(2)]
+    [InlineData(4)]
+    public void What_progress_throws_comes_out_as_itself_and_the_session_goes_on(int threads)
+    {
+        using LlamaModel model = LlamaModel.CreateRandom(s_config, 1);
+        using LlamaSession session = model.CreateSession(null, Engine.Options(threads: threads));
+        float[] expected = session.Forward(s_ids).ToArray();
+        for (int layer = 0; layer < s_config.NumHiddenLayers; layer++)
+        {
+            int left = layer;
+            session.Progress = new Told(_ =>
+            {
+                if (left-- == 0)
+                    throw new TimeoutException();
+            });
+            Assert.Throws<TimeoutException>(() => session.Forward(s_ids).Length);
+            session.Progress = null;
+            Assert.Equal(expected, session.Forward(s_ids).ToArray());
+        }
+    }
+
     // Progress is told after every block; what is cancelled there is seen before the next.
     private static bool CancelIn(LlamaSession session, int layer)
     {

@@ -61,10 +61,11 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
     private static int RowsPerItem => 32 / TKernels.TileRows * TKernels.TileRows;
 
     /// <summary>
-    /// How <paramref name="tokens"/> are divided for products that workers share. Every part reads all weights, and widens what is not in place: two workers at least have
-    /// one in common, and it is no shorter than is worth that.
+    /// How <paramref name="tokens"/> are divided for products with matrices of a type that workers share. Every part reads all weights, and widens what is not in place: it is
+    /// for no fewer than two workers, where there are more than one, and no shorter than one worker alone may have.
     /// </summary>
-    public static Cut CutOf(int tokens, int workers) => Cut.Of(tokens, TKernels.Lanes, TKernels.TileVectors, Math.Min(workers / 2, tokens / 64));
+    public static Cut CutOf(int tokens, int workers, ElementType type) =>
+        Cut.Of(tokens, TKernels.Lanes, TKernels.TileVectors, Math.Min(workers / 2, tokens / LeastAlone(type)));
 
     /// <summary>Tokens of which one worker may as well multiply all weights of a type by itself; of fewer it had better share them, and their widening, with others.</summary>
     public static int LeastAlone(ElementType type) => InPlace(type) ? 64 : 128;
@@ -86,7 +87,7 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
 
     /// <summary>Packs x [tokens, depth] into panels.</summary>
     public static Panels Pack(WorkerTeam team, float* x, nint xStride, int tokens, int depth, float* packed) =>
-        Pack(team, x, xStride, CutOf(tokens, team.Size), depth, packed);
+        Pack(team, x, xStride, CutOf(tokens, team.Size, ElementType.F32), depth, packed);
 
     /// <summary>Packs x [tokens, depth] into the panels of a cut.</summary>
     public static Panels Pack(WorkerTeam team, float* x, nint xStride, in Cut cut, int depth, float* packed)

@@ -8,13 +8,13 @@ namespace Arrakis.Native.Memory;
 /// <typeparam name="TSelf">The job itself: a plain structure of pointers and sizes.</typeparam>
 internal interface IJob<TSelf> where TSelf : unmanaged, IJob<TSelf>
 {
-    /// <summary>Does one item. <paramref name="worker"/> is below the team's size and picks that worker's scratch memory.</summary>
+    /// <summary>Does one item. <paramref name="worker"/> is below the whole team's size and picks that worker's scratch memory.</summary>
     static abstract void Run(in TSelf job, int item, int worker);
 }
 
 /// <summary>
 /// A few threads that share the items of one job at a time, the caller among them. Each has a run of neighbouring items to do in order, and then takes the last ones
-/// of those who are behind, so a slow core delays no one by more than an item. Starting a job allocates nothing: the job stays on the starter's stack.
+/// of those who are behind, so a slow core delays no one by more than an item or two. Starting a job allocates nothing: the job stays on the starter's stack.
 /// Workers spin briefly between jobs, then sleep. Where work falls apart into as many strands as there are workers, each does its own (<see cref="RunMembers"/>), job after
 /// job and without waiting for the others, and who is done helps those who are not.
 /// </summary>
@@ -332,7 +332,7 @@ internal sealed unsafe class WorkerTeam : IDisposable
             }
         }
 
-        /// <summary>Does the last item, if there are more than <paramref name="spare"/>.</summary>
+        /// <summary>Does the last item; false if there are no more than <paramref name="spare"/>.</summary>
         public bool Help(int worker, int spare)
         {
             long seen = Volatile.Read(ref _items);
@@ -342,16 +342,27 @@ internal sealed unsafe class WorkerTeam : IDisposable
             Interlocked.Increment(ref _helpers);
             try
             {
-                seen = Volatile.Read(ref _items);
-                int first = (int)seen, end = (int)(seen >> 32);
-                if (end - first <= spare || Interlocked.CompareExchange(ref _items, Pair(first, end - 1), seen) != seen)
-                    return false;
-                Run(end - 1, worker);
-                return true;
+                int item = TakeLast(spare);
+                if (item >= 0)
+                    Run(item, worker);
+                return item >= 0;
             }
             finally
             {
                 Interlocked.Decrement(ref _helpers);
+            }
+        }
+
+        private int TakeLast(int spare)
+        {
+            while (true)
+            {
+                long seen = Volatile.Read(ref _items);
+                int first = (int)seen, end = (int)(seen >> 32);
+                if (end - first <= spare)
+                    return -1;
+                if (Interlocked.CompareExchange(ref _items, Pair(first, end - 1), seen) == seen)
+                    return end - 1;
             }
         }
 

@@ -63,7 +63,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>
 
     private long AttentionWork(int heads) => 2L * heads * _tokens * _callKeys * config.HeadDim;
 
-    // Recorded rows of [head, query, key], from this chunk's first query of head 0 on.
+    // Recorded rows of [head, query, key], from the first of these queries of head 0 on.
     private float* Rows(HookPoint point, int layer)
     {
         float* recorded = workspace.Recorded(point, layer);

@@ -9,11 +9,14 @@ internal sealed unsafe partial class ForwardPass<TKernels>
     // Attention's multiply-adds take about so much longer than a product's, its exponentials included.
     private const double AttentionCost = 1.5;
 
+    // Of the whole pass, made at its first run: its workers' strands, and whether one of them failed.
     private ForwardPass<TKernels>[]? _strands;
     private Action<int>? _runStrand;
     private CancellationToken _cancellation;
+    private volatile bool _failed;
 
-    // Of a strand: the strand before it, and of how many layers its own keys and values are stored.
+    // Of a strand: what it is a strand of, the strand before it, and of how many layers its own keys and values are stored.
+    private ForwardPass<TKernels>? _whole;
     private ForwardPass<TKernels>? _before;
     private volatile int _layersStored;
 
@@ -23,37 +26,52 @@ internal sealed unsafe partial class ForwardPass<TKernels>
 
     private void BlocksInStrands(CancellationToken cancellation)
     {
-        _strands ??= [.. team.Members.Select(member => new ForwardPass<TKernels>(config, weights, rotary, member, workspace, cache))];
         _runStrand ??= RunStrand;
-        _cancellation = cancellation;
-        for (int strand = 0; strand < _strands.Length; strand++)
-            _strands[strand].BeginStrand(this, strand > 0 ? _strands[strand - 1] : null, StrandStart(strand), StrandStart(strand + 1));
+        (_cancellation, _failed) = (cancellation, false);
+        for (int i = 0; i < _strands!.Length; i++)
+            _strands[i].BeginStrand(this, i > 0 ? _strands[i - 1] : null, StrandStart(i), StrandStart(i + 1));
         // The caller hears of progress on its own thread; the last strand is the one that may have to wait for keys.
         _strands[0].Progress = Progress;
         _strands[^1].Clock = Clock;
-        team.RunMembers(_runStrand);
-    }
-
-    private void RunStrand(int strand)
-    {
         try
         {
-            _strands![strand].Blocks(_cancellation);
+            team.RunMembers(_runStrand);
         }
         finally
         {
-            // If it failed, who waits for its keys goes on without them: nobody will see what comes of it.
-            _strands![strand]._layersStored = int.MaxValue;
+            // A session keeps nothing of its caller's from one pass to the next.
+            (_cancellation, _strands[0].Progress, _strands[^1].Clock) = (default, null, null);
+        }
+
+        Clock?.Lap(PassStage.Down, config.NumHiddenLayers - 1);
+    }
+
+    private void RunStrand(int number)
+    {
+        ForwardPass<TKernels> strand = _strands![number];
+        try
+        {
+            strand.Blocks(_cancellation);
+        }
+        catch
+        {
+            _failed = true;
+            throw;
+        }
+        finally
+        {
+            // If it failed, who waits for its keys goes on without them, to see that it did.
+            strand._layersStored = int.MaxValue;
         }
     }
 
     private void BeginStrand(ForwardPass<TKernels> whole, ForwardPass<TKernels>? before, int start, int end)
     {
-        (_before, _layersStored) = (before, 0);
+        (_whole, _before, _layersStored) = (whole, before, 0);
         (_chunk, _inChunk) = (whole._chunk, start);
         (_first, _tokens, _position) = (whole._first + start, end - start, whole._position + start);
         (_callTokens, _callKeys, _rotary, ReadAhead) = (whole._callTokens, whole._callKeys, whole._rotary, whole.ReadAhead);
-        _cut = MatrixProduct<TKernels>.CutOf(_tokens, team.Size);
+        _cut = MatrixProduct<TKernels>.CutOf(_tokens, team.Size, weights.Layers[0].Gate.Type);
     }
 
     /// <summary>The token of the chunk where a strand begins: at whole vectors, and so that every strand takes as long, as later tokens see more keys.</summary>

@@ -12,7 +12,7 @@ internal abstract class ForwardPass
     /// <summary>What the next pass changes, bound to it; null for nothing.</summary>
     public BoundInterventions? Interventions { get; set; }
 
-    /// <summary>Told after every block what part of the pass is done.</summary>
+    /// <summary>Told after every block what part of the pass is done; where workers have strands of their own, after every block of the caller's.</summary>
     public IProgress<double>? Progress { get; set; }
 
     /// <summary>Reads the weights ahead of the next pass; null where they need not be.</summary>
@@ -80,6 +80,8 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
         (_callTokens, _callKeys) = (ids.Length, past + ids.Length);
         cache.Reserve(_callKeys, past);
         _rotary = rotary.For(_callKeys);
+        if (team.Size > 1)
+            _strands ??= [.. team.Members.Select(member => new ForwardPass<TKernels>(config, weights, rotary, member, workspace, cache))];
         long packed = MatrixProduct<TKernels>.PackedLength(chunk, Math.Max(Math.Max(_d, _f), _q)), hidden = MatrixProduct<TKernels>.PackedLength(chunk, _f);
         long perWorker = Math.Max(MatrixProduct<TKernels>.ScratchLength(chunk), AttentionScratch(config, _callKeys));
         workspace.Prepare(_callTokens, _callKeys, chunk, packed, hidden, team.Size, Arena.Footprint(perWorker), InterventionFloats(chunk));
@@ -88,7 +90,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
         for (_first = 0; _first < ids.Length; _first += _tokens)
         {
             _chunk = _tokens = Math.Min(chunk, ids.Length - _first);
-            _cut = MatrixProduct<TKernels>.CutOf(_tokens, team.Size);
+            _cut = MatrixProduct<TKernels>.CutOf(_tokens, team.Size, weights.Layers[0].Gate.Type);
             _position = past + _first;
             Embed(ids.Slice(_first, _tokens));
             Clock?.Lap(PassStage.Embed);
@@ -107,7 +109,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
 
     private void Blocks(CancellationToken cancellation)
     {
-        for (int layer = 0; layer < config.NumHiddenLayers; layer++)
+        for (int layer = 0; layer < config.NumHiddenLayers && _whole is not { _failed: true }; layer++)
         {
             cancellation.ThrowIfCancellationRequested();
             ReadAhead?.WaitFor(layer);
@@ -223,7 +225,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
         else if (_first + _tokens == _callTokens)
         {
             float* last = Normed + (nint)(_tokens - 1) * _d;
-            Project(last, Pack(last, _d, MatrixProduct<TKernels>.CutOf(1, team.Size)), [new(weights.Unembedding, workspace.LastLogits, config.VocabSize)]);
+            Project(last, Pack(last, _d, MatrixProduct<TKernels>.CutOf(1, team.Size, weights.Unembedding.Type)), [new(weights.Unembedding, workspace.LastLogits, config.VocabSize)]);
         }
 
         InterveneLogits();

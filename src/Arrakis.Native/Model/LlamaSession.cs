@@ -102,7 +102,10 @@ public sealed class LlamaSession : IDisposable
     /// <summary>Tokens of the sequence so far.</summary>
     public int Position { get; private set; }
 
-    /// <summary>Told after every block what part of a pass is done, from 0 to 1; null for nobody.</summary>
+    /// <summary>
+    /// Told after every block what part of a pass is done, from 0 to 1; null for nobody. Of an input so long that every thread takes tokens of its own through the blocks, it is
+    /// the caller's part that is told of, and others may still be under way at 1.
+    /// </summary>
     public IProgress<double>? Progress
     {
         get => _pass.Progress;

@@ -43,6 +43,20 @@ public sealed class AllocationTests
         }
     }
 
+    // 130 tokens: two workers take strands of them.
+    [Fact]
+    public void A_warm_Forward_in_strands_allocates_nothing()
+    {
+        int[] ids = Ids(130);
+        using LlamaModel model = LlamaModel.CreateRandom(s_config, 1);
+        using LlamaSession session = model.CreateSession(RecordingPlan.All, Engine.Options(threads: 2));
+        Assert.Equal(0, Settled(() =>
+        {
+            for (int i = 0; i < Passes; i++)
+                session.Forward(ids);
+        }));
+    }
+
     [Theory]
     [InlineData(1)]
     [InlineData(2)]

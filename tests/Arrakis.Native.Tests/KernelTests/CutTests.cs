@@ -2,7 +2,7 @@ using Arrakis.Native.Kernels;
 
 namespace Arrakis.Native.Tests.KernelTests;
 
-/// <summary>How tokens are shared out among workers.</summary>
+/// <summary>How the tokens of a product are divided.</summary>
 public sealed class CutTests
 {
     [Theory]
@@ -29,14 +29,16 @@ public sealed class CutTests
     }
 
     [Theory]
-    [InlineData(127, 4, 1)]
-    [InlineData(128, 4, 2)]
-    [InlineData(128, 3, 1)]
-    [InlineData(512, 2, 1)]
-    [InlineData(200, 8, 3)]
-    public void Two_workers_at_least_have_a_part_in_common_and_it_is_long(int tokens, int workers, int parts)
+    [InlineData(127, 4, ElementType.F32, 1)]
+    [InlineData(128, 4, ElementType.F32, 2)]
+    [InlineData(128, 4, ElementType.Q8_0, 1)]
+    [InlineData(128, 3, ElementType.F32, 1)]
+    [InlineData(512, 2, ElementType.F32, 1)]
+    [InlineData(200, 8, ElementType.F32, 3)]
+    [InlineData(512, 8, ElementType.F16, 4)]
+    public void Two_workers_at_least_have_a_part_in_common_and_it_is_long(int tokens, int workers, ElementType type, int parts)
     {
-        Cut cut = MatrixProduct<VectorKernels>.CutOf(tokens, workers);
+        Cut cut = MatrixProduct<VectorKernels>.CutOf(tokens, workers, type);
         Assert.Equal(parts, cut.Parts);
         Assert.Equal(0, cut.Panels % parts);
         int[] lengths = [.. Enumerable.Range(0, parts).Select(part => cut.Start(cut.FirstPanel(part + 1)) - cut.Start(cut.FirstPanel(part)))];

@@ -32,7 +32,7 @@ public sealed class MatrixProductTests
 
         public void All()
         {
-            using var team = new WorkerTeam(2, leastShared: 0);
+            using var team = new WorkerTeam(4, leastShared: 0);
             foreach (int tokens in new[] { 1, 3, 17, 65 })
             {
                 // Stored rows and columns; then the slice. Fewer than a tile, more than an item, more than one block of depth, and slices off every block.
@@ -43,7 +43,7 @@ public sealed class MatrixProductTests
                     Check(team, tokens, rows, columns, first, count);
             }
 
-            // The last are so many that each worker has tokens of its own.
+            // The last are so many that they are two parts.
             foreach (int tokens in new[] { 2, 65, 145 })
             {
                 CheckParts(team, tokens, outputs: 70, part: 32, parts: 3);
