@@ -9,7 +9,7 @@ namespace Arrakis.Analysis.Tests;
 /// <summary>Copying scores against the double-precision reference, and of heads that are made to copy.</summary>
 public sealed class CompositionCopyingTests
 {
-    // Of 1. The circuit is right to some 1e-6 of its norm, and an eigenvalue to that times its condition, which is dozens for a random matrix of this size.
+    // Of 1. The circuit is right to some 1e-6 of its norm, and an eigenvalue to that times its condition, which is dozens for most random matrices of this size.
     private const double Tolerance = 2e-4;
 
     [Fact]
@@ -107,7 +107,27 @@ public sealed class CompositionCopyingTests
         {
             Assert.Equal(all[l], HeadCopying.Measure(model, l));
             for (int h = 0; h < all[l].Length; h++)
-                Close.To(ReferenceAnalysis.CopyingScore(reference, l, h), all[l][h], Tolerance, $"head {l}.{h}", 1);
+            {
+                Matrix circuit = ReferenceAnalysis.CopyingCircuit(reference, l, h);
+                Close.To(ReferenceAnalysis.CopyingScore(circuit), all[l][h], Math.Max(Tolerance, Moves(circuit)), $"head {l}.{h}", 1);
+            }
         }
+    }
+
+    // The eigenvalues that are zero, of a circuit with fewer tokens or dimensions than the head has, can have a condition of thousands (one random model of several thousand has):
+    // as much as the score moves when the circuit does by what it is known to.
+    private static double Moves(Matrix circuit)
+    {
+        const double Known = 2e-6;
+        double score = ReferenceAnalysis.CopyingScore(circuit), most = 0;
+        var random = new Random(1);
+        for (int i = 0; i < 4; i++)
+        {
+            Matrix change = Matrix.Build(circuit.Rows, circuit.Columns, (_, _) => random.NextDouble() - 0.5);
+            double scale = Known * circuit.FrobeniusNorm() / change.FrobeniusNorm();
+            most = Math.Max(most, Math.Abs(ReferenceAnalysis.CopyingScore(Matrix.Build(circuit.Rows, circuit.Columns, (r, c) => circuit[r, c] + scale * change[r, c])) - score));
+        }
+
+        return most;
     }
 }

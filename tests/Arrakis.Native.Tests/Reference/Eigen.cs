@@ -78,8 +78,8 @@ public static class Eigen
 
             if (++step > 300)
                 throw new InvalidOperationException($"no convergence: {last} left in row {m - 1}");
-            // An odd shift now and then gets a cycle out of its rut.
-            Step(a, m, step % 11 == 0 ? last : Shift(a, m));
+            // An odd shift now and then, never the same, gets a cycle out of its rut.
+            Step(a, m, step % 11 == 0 ? Complex.FromPolarCoordinates(last, step) : Shift(a, m));
         }
 
         return values;

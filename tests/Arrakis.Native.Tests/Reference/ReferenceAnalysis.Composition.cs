@@ -58,11 +58,19 @@ public static partial class ReferenceAnalysis
     /// Σλ / Σ|λ| over the eigenvalues of the token-to-token circuit W_E Ŵ_V W_O diag(γ_final) W_U (V×V); those that are not zero are the eigenvalues of
     /// the same factors taken around, W_O diag(γ_final) W_U W_E Ŵ_V (K×K). 1: every token raises itself.
     /// </summary>
-    public static double CopyingScore(ReferenceWeights w, int layer, int head)
+    public static double CopyingScore(ReferenceWeights w, int layer, int head) => CopyingScore(CopyingCircuit(w, layer, head));
+
+    /// <summary>Σλ / Σ|λ| of a circuit that was taken around.</summary>
+    public static double CopyingScore(Matrix circuit)
     {
-        Matrix tokens = w.Unembedding.Transpose() * w.Embedding;
-        Matrix circuit = w.WO(layer, head).Transpose().ScaleRows(w.FinalNorm).Transpose() * tokens * w.WV(layer, head).ScaleRows(w.Layers[layer].Norm1);
         Complex[] values = Eigen.General(circuit);
         return values.Sum(v => v.Real) / values.Sum(v => v.Magnitude);
+    }
+
+    /// <summary>W_O diag(γ_final) W_U W_E Ŵ_V, K×K.</summary>
+    public static Matrix CopyingCircuit(ReferenceWeights w, int layer, int head)
+    {
+        Matrix tokens = w.Unembedding.Transpose() * w.Embedding;
+        return w.WO(layer, head).Transpose().ScaleRows(w.FinalNorm).Transpose() * tokens * w.WV(layer, head).ScaleRows(w.Layers[layer].Norm1);
     }
 }
