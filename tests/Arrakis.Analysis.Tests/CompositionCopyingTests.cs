@@ -109,17 +109,18 @@ public sealed class CompositionCopyingTests
             for (int h = 0; h < all[l].Length; h++)
             {
                 Matrix circuit = ReferenceAnalysis.CopyingCircuit(reference, l, h);
-                Close.To(ReferenceAnalysis.CopyingScore(circuit), all[l][h], Math.Max(Tolerance, Moves(circuit)), $"head {l}.{h}", 1);
+                double expected = ReferenceAnalysis.CopyingScore(circuit);
+                Close.To(expected, all[l][h], Math.Max(Tolerance, Moves(circuit, expected)), $"head {l}.{h}", 1);
             }
         }
     }
 
     // The eigenvalues that are zero, of a circuit with fewer tokens or dimensions than the head has, can have a condition of thousands (one random model of several thousand has):
-    // as much as the score moves when the circuit does by what it is known to.
-    private static double Moves(Matrix circuit)
+    // as much as the score moves when the circuit does by twice what it is known to.
+    private static double Moves(Matrix circuit, double score)
     {
         const double Known = 2e-6;
-        double score = ReferenceAnalysis.CopyingScore(circuit), most = 0;
+        double most = 0;
         var random = new Random(1);
         for (int i = 0; i < 4; i++)
         {

@@ -319,18 +319,7 @@ internal sealed unsafe class WorkerTeam : IDisposable
         public readonly void Run(int item, int worker) => _run(_job, item, worker);
 
         /// <summary>The next item; -1 for none.</summary>
-        public int Take()
-        {
-            while (true)
-            {
-                long seen = Volatile.Read(ref _items);
-                int first = (int)seen, end = (int)(seen >> 32);
-                if (first >= end)
-                    return -1;
-                if (Interlocked.CompareExchange(ref _items, Pair(first + 1, end), seen) == seen)
-                    return first;
-            }
-        }
+        public int Take() => Take(last: false, spare: 0);
 
         /// <summary>Does the last item; false if there are no more than <paramref name="spare"/>.</summary>
         public bool Help(int worker, int spare)
@@ -342,7 +331,7 @@ internal sealed unsafe class WorkerTeam : IDisposable
             Interlocked.Increment(ref _helpers);
             try
             {
-                int item = TakeLast(spare);
+                int item = Take(last: true, spare);
                 if (item >= 0)
                     Run(item, worker);
                 return item >= 0;
@@ -353,7 +342,8 @@ internal sealed unsafe class WorkerTeam : IDisposable
             }
         }
 
-        private int TakeLast(int spare)
+        /// <summary>The first item or the last; -1 if there are no more than <paramref name="spare"/>.</summary>
+        private int Take(bool last, int spare)
         {
             while (true)
             {
@@ -361,8 +351,9 @@ internal sealed unsafe class WorkerTeam : IDisposable
                 int first = (int)seen, end = (int)(seen >> 32);
                 if (end - first <= spare)
                     return -1;
-                if (Interlocked.CompareExchange(ref _items, Pair(first, end - 1), seen) == seen)
-                    return end - 1;
+                long left = last ? Pair(first, end - 1) : Pair(first + 1, end);
+                if (Interlocked.CompareExchange(ref _items, left, seen) == seen)
+                    return last ? end - 1 : first;
             }
         }
 

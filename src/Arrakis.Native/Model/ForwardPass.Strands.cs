@@ -24,9 +24,14 @@ internal sealed unsafe partial class ForwardPass<TKernels>
     private bool InStrands =>
         team.Size > 1 && _tokens >= team.Size * MatrixProduct<TKernels>.LeastAlone(weights.Layers[0].Gate.Type) && Interventions is null;
 
+    private void MakeStrands()
+    {
+        _strands = [.. team.Members.Select(member => new ForwardPass<TKernels>(config, weights, rotary, member, workspace, cache))];
+        _runStrand = RunStrand;
+    }
+
     private void BlocksInStrands(CancellationToken cancellation)
     {
-        _runStrand ??= RunStrand;
         (_cancellation, _failed) = (cancellation, false);
         for (int i = 0; i < _strands!.Length; i++)
             _strands[i].BeginStrand(this, i > 0 ? _strands[i - 1] : null, StrandStart(i), StrandStart(i + 1));
@@ -35,7 +40,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>
         _strands[^1].Clock = Clock;
         try
         {
-            team.RunMembers(_runStrand);
+            team.RunMembers(_runStrand!);
         }
         finally
         {

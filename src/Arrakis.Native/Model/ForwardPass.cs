@@ -80,8 +80,8 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
         (_callTokens, _callKeys) = (ids.Length, past + ids.Length);
         cache.Reserve(_callKeys, past);
         _rotary = rotary.For(_callKeys);
-        if (team.Size > 1)
-            _strands ??= [.. team.Members.Select(member => new ForwardPass<TKernels>(config, weights, rotary, member, workspace, cache))];
+        if (team.Size > 1 && _strands is null)
+            MakeStrands();
         long packed = MatrixProduct<TKernels>.PackedLength(chunk, Math.Max(Math.Max(_d, _f), _q)), hidden = MatrixProduct<TKernels>.PackedLength(chunk, _f);
         long perWorker = Math.Max(MatrixProduct<TKernels>.ScratchLength(chunk), AttentionScratch(config, _callKeys));
         workspace.Prepare(_callTokens, _callKeys, chunk, packed, hidden, team.Size, Arena.Footprint(perWorker), InterventionFloats(chunk));
