@@ -31,8 +31,11 @@ internal readonly record struct Cut(int Tokens, int Lanes, int Panels, int Parts
     /// <summary>The first panel of a part; of the one after the last, how many panels there are.</summary>
     public int FirstPanel(int part) => Panels / Parts * part;
 
-    /// <summary>The first token of a panel; of the one after the last, where the last vector ends.</summary>
-    public int Start(int panel) => (int)((long)Vectors * panel / Panels) * Lanes;
+    /// <summary>
+    /// The first token of a panel; of the one after the last, where the last vector ends. The first panel is none of the narrower ones: its tiles are those beside which rows
+    /// are widened, and they have more multiply-adds to hide it behind.
+    /// </summary>
+    public int Start(int panel) => (int)(((long)Vectors * panel + Panels - 1) / Panels) * Lanes;
 
     /// <summary>Tokens of a panel with those that fill its last vector.</summary>
     public int Width(int panel) => Start(panel + 1) - Start(panel);
@@ -41,7 +44,7 @@ internal readonly record struct Cut(int Tokens, int Lanes, int Panels, int Parts
     public int Count(int panel) => Math.Min(Width(panel), Tokens - Start(panel));
 
     /// <summary>The panel that a token is in.</summary>
-    public int PanelOf(int token) => (int)(((token / Lanes + 1L) * Panels - 1) / Vectors);
+    public int PanelOf(int token) => (int)((long)(token / Lanes) * Panels / Vectors);
 }
 
 /// <summary>Activations packed for <see cref="IKernels.Tile"/>: panels of tokens side by side, [depth, tokens of the panel].</summary>

@@ -40,7 +40,7 @@ internal readonly unsafe partial struct Avx512Kernels
             case ElementType.F16: ElementDots<F16>(in matrix, first, rows, x, y); break;
             case ElementType.BF16: ElementDots<BF16>(in matrix, first, rows, x, y); break;
             case ElementType.Q8_0: BlockDots<Q8>(in matrix, first, rows, x, y); break;
-            case ElementType.Q4_0: BlockDots<Q4>(in matrix, first, rows, x, y); break;
+            case ElementType.Q4_0: PairDots<Q4>(in matrix, first, rows, x, y); break;
             default: throw new ArgumentOutOfRangeException(nameof(matrix), matrix.Type, null);
         }
     }
@@ -150,6 +150,22 @@ internal readonly unsafe partial struct Avx512Kernels
         }
     }
 
+    // Half a byte a number, memory brings rows faster than one at a time can be multiplied, which has to load x for each; of twice the bytes it does not, and two rows side
+    // by side only disturb what the hardware fetches (0.9 of the speed, where these have 1.15).
+    [MethodImpl(AsWritten)]
+    private static void PairDots<T>(in WeightMatrix matrix, int first, int rows, float* x, float* y) where T : struct, IBlocks
+    {
+        int blocks = matrix.Columns / (2 * Width);
+        float* scales = HalfTable.Floats;
+        for (int r = 0; r < rows; r += RowsAtOnce)
+        {
+            Rows(in matrix, first, r, rows, out byte* row0, out byte* row1, out byte* row2, out byte* row3);
+            TimesPair<T>(row0, row1, x, blocks, scales, out Vector512<float> sums0, out Vector512<float> sums1);
+            TimesPair<T>(row2, row3, x, blocks, scales, out Vector512<float> sums2, out Vector512<float> sums3);
+            Put(Sums(sums0, sums1, sums2, sums3), y + r, rows - r);
+        }
+    }
+
     /// <summary>Sixteen sums, which added are the product of x with a row of blocks.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<float> Times<T>(byte* block, float* x, int blocks, float* scales) where T : struct, IBlocks
@@ -159,28 +175,56 @@ internal readonly unsafe partial struct Avx512Kernels
         for (; block <= end; x += 8 * Width, block += 4 * T.Bytes)
         {
             FetchAhead(block, 4 * T.Bytes);
-            s0 = AddBlock<T>(block, x, scales, s0);
-            s1 = AddBlock<T>(block + T.Bytes, x + 2 * Width, scales, s1);
-            s2 = AddBlock<T>(block + 2 * T.Bytes, x + 4 * Width, scales, s2);
-            s3 = AddBlock<T>(block + 3 * T.Bytes, x + 6 * Width, scales, s3);
+            s0 = AddBlock<T>(block, Vector512.Load(x), Vector512.Load(x + Width), scales, s0);
+            s1 = AddBlock<T>(block + T.Bytes, Vector512.Load(x + 2 * Width), Vector512.Load(x + 3 * Width), scales, s1);
+            s2 = AddBlock<T>(block + 2 * T.Bytes, Vector512.Load(x + 4 * Width), Vector512.Load(x + 5 * Width), scales, s2);
+            s3 = AddBlock<T>(block + 3 * T.Bytes, Vector512.Load(x + 6 * Width), Vector512.Load(x + 7 * Width), scales, s3);
         }
 
         for (end += 4 * T.Bytes; block < end; x += 2 * Width, block += T.Bytes)
         {
             FetchAhead(block, T.Bytes);
-            s0 = AddBlock<T>(block, x, scales, s0);
+            s0 = AddBlock<T>(block, Vector512.Load(x), Vector512.Load(x + Width), scales, s0);
         }
 
         return (s0 + s1) + (s2 + s3);
     }
 
+    /// <summary>The same for two rows that lie one after the other.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static void TimesPair<T>(byte* a, byte* b, float* x, int blocks, float* scales, out Vector512<float> sumsA, out Vector512<float> sumsB) where T : struct, IBlocks
+    {
+        Vector512<float> a0 = Vector512<float>.Zero, a1 = a0, b0 = a0, b1 = a0;
+        byte* end = a + (nint)blocks * T.Bytes, ahead = a;
+        for (; a + 2 * T.Bytes <= end; x += 4 * Width, a += 2 * T.Bytes, b += 2 * T.Bytes, ahead += 4 * T.Bytes)
+        {
+            FetchAhead(ahead, 4 * T.Bytes);
+            Vector512<float> x0 = Vector512.Load(x), x1 = Vector512.Load(x + Width), x2 = Vector512.Load(x + 2 * Width), x3 = Vector512.Load(x + 3 * Width);
+            a0 = AddBlock<T>(a, x0, x1, scales, a0);
+            b0 = AddBlock<T>(b, x0, x1, scales, b0);
+            a1 = AddBlock<T>(a + T.Bytes, x2, x3, scales, a1);
+            b1 = AddBlock<T>(b + T.Bytes, x2, x3, scales, b1);
+        }
+
+        if (a < end)
+        {
+            FetchAhead(ahead, 2 * T.Bytes);
+            Vector512<float> x0 = Vector512.Load(x), x1 = Vector512.Load(x + Width);
+            a0 = AddBlock<T>(a, x0, x1, scales, a0);
+            b0 = AddBlock<T>(b, x0, x1, scales, b0);
+        }
+
+        sumsA = a0 + a1;
+        sumsB = b0 + b1;
+    }
+
     // The block's integers are multiplied first and its scale last: one multiplication by the scale for the two halves.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<float> AddBlock<T>(byte* block, float* x, float* scales, Vector512<float> sum) where T : struct, IBlocks
+    private static Vector512<float> AddBlock<T>(byte* block, Vector512<float> xLow, Vector512<float> xHigh, float* scales, Vector512<float> sum) where T : struct, IBlocks
     {
         T.Load(block, out Vector512<float> low, out Vector512<float> high);
         return Vector512.FusedMultiplyAdd(
-            Vector512.FusedMultiplyAdd(high, Vector512.Load(x + Width), low * Vector512.Load(x)), Vector512.Create(scales[*(ushort*)block]), sum);
+            Vector512.FusedMultiplyAdd(high, xHigh, low * xLow), Vector512.Create(scales[*(ushort*)block]), sum);
     }
 
     // Past the last row the last one is read again, so that every row is summed in the same way wherever it falls.
