@@ -52,7 +52,7 @@ public sealed class EngineContractTests
         Assert.Equal(1, Engine.Widen(whole.Cache.Flat(HookPoint.Pattern, 1)[^1100..]).Sum(), 1e-5);
     }
 
-    // 300 tokens are 75 and more for each of up to four workers, who then take strands of the input through the blocks; of half-precision weights two workers alone do.
+    // 300 tokens are 75 and more for each of up to four workers, who then take strands of the input through the blocks; of half-precision weights, in tiers that want more of them, two workers alone do.
     [Theory]
     [MemberData(nameof(Engine.Tiers), MemberType = typeof(Engine))]
     public void Strands_that_workers_have_to_themselves_change_no_bit(KernelTier tier)

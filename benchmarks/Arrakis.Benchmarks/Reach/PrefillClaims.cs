@@ -9,9 +9,6 @@ internal static class PrefillClaims
     // The peak of the machine that the wanted tokens a second are of. Speeds are compared as shares of the peak that is measured beside them.
     private const double WantedPeak = 250;
 
-    // Enough for a pass that every thread has a part in.
-    private const int TokensToWake = 32;
-
     private static readonly (ElementType Type, double Wanted)[] s_types =
         [(ElementType.F32, 1), (ElementType.BF16, 0.95), (ElementType.F16, 0.95), (ElementType.Q8_0, 0.90)];
 
@@ -30,20 +27,13 @@ internal static class PrefillClaims
             {
                 LlamaSession session = Rig.Session(rig.Model(type), threads);
                 sessions.Add(session);
-                contestants.Add(new(Name(type, threads), () => Rate(session, ids), () => rig.Peak(threads) * 1e9 / flopsPerToken));
+                contestants.Add(new(Name(type, threads), () => Rig.Prefill(session, ids), () => rig.Peak(threads) * 1e9 / flopsPerToken));
             }
         }
 
         Contest contest = rig.Contest(contestants, patience: tokens / 128);
         sessions.ForEach(session => session.Dispose());
         return Judge(contest, tokens, wantedTokens, flopsPerToken, rig.Threads);
-    }
-
-    /// <summary>Tokens a second, of a session that is at work: its second thread has slept through the turns of the others, and wakes beside the yardstick's, which is not yet asleep.</summary>
-    private static double Rate(LlamaSession session, int[] ids)
-    {
-        session.Forward(ids.AsSpan(0, TokensToWake));
-        return ids.Length / Clock.Seconds(() => session.Forward(ids));
     }
 
     private static IEnumerable<Claim> Judge(Contest contest, int tokens, double wantedTokens, double flopsPerToken, IReadOnlyList<int> allThreads)

@@ -37,7 +37,7 @@ internal static class RecordingClaims
         int[] ids = Shapes.Ids(Rig.SmolLM, tokens);
         LlamaSession[] sessions = [.. s_plans.Select(plan => Rig.Session(rig.Model(ElementType.F32), threads, plan.Plan))];
         Contest contest = rig.Contest(
-            [.. s_plans.Zip(sessions, (plan, session) => new Contestant(plan.Name, () => tokens / Clock.Seconds(() => session.Forward(ids))))],
+            [.. s_plans.Zip(sessions, (plan, session) => new Contestant(plan.Name, () => Rig.Prefill(session, ids)))],
             patience: tokens / 128.0 / threads);
         foreach (LlamaSession session in sessions)
             session.Dispose();

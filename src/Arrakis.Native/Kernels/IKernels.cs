@@ -26,6 +26,9 @@ internal unsafe interface IKernels
     /// <summary>Whether <see cref="BF16Tile"/> is there and faster than to widen rows for <see cref="Tile"/>.</summary>
     static virtual bool TilesBF16 => false;
 
+    /// <summary>Tokens of which a worker is faster by itself, with all of the weights, than with others who share the weights and these tokens.</summary>
+    static virtual int LeastAlone => 64;
+
     /// <summary>Tokens up to which <see cref="TurnedTile"/> is faster than <see cref="Tile"/>, no more than <see cref="Lanes"/>; 0 for a tier that has none.</summary>
     static virtual int FewTokens => 0;
 

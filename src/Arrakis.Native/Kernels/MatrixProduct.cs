@@ -62,13 +62,13 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
 
     /// <summary>
     /// How <paramref name="tokens"/> are divided for products with matrices of a type that workers share. Every part reads all weights, and widens what is not in place: it is
-    /// for no fewer than two workers, where there are more than one, and no shorter than one worker alone may have.
+    /// for no fewer than two workers, where there are more than one, and has tokens enough for that.
     /// </summary>
     public static Cut CutOf(int tokens, int workers, ElementType type) =>
-        Cut.Of(tokens, TKernels.Lanes, TKernels.TileVectors, Math.Min(workers / 2, tokens / LeastAlone(type)));
+        Cut.Of(tokens, TKernels.Lanes, TKernels.TileVectors, Math.Min(workers / 2, tokens / (InPlace(type) ? 64 : 128)));
 
-    /// <summary>Tokens of which one worker may as well multiply all weights of a type by itself; of fewer it had better share them, and their widening, with others.</summary>
-    public static int LeastAlone(ElementType type) => InPlace(type) ? 64 : 128;
+    /// <summary>Tokens of which one worker had better multiply all weights of a type by itself; of fewer it shares them, and their widening, with others.</summary>
+    public static int LeastAlone(ElementType type) => InPlace(type) ? TKernels.LeastAlone : 2 * TKernels.LeastAlone;
 
     /// <summary>Whether tiles multiply weights as they are stored.</summary>
     private static bool InPlace(ElementType type) => type == ElementType.F32 || (type == ElementType.BF16 && TKernels.TilesBF16);
