@@ -67,8 +67,11 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
     public static Cut CutOf(int tokens, int workers, ElementType type) =>
         Cut.Of(tokens, TKernels.Lanes, TKernels.TileVectors, Math.Min(workers / 2, tokens / (InPlace(type) ? 64 : 128)));
 
-    /// <summary>Tokens of which one worker had better multiply all weights of a type by itself; of fewer it shares them, and their widening, with others.</summary>
-    public static int LeastAlone(ElementType type) => InPlace(type) ? TKernels.LeastAlone : 2 * TKernels.LeastAlone;
+    /// <summary>
+    /// Tokens of which one worker had better multiply all weights of a type by itself; of fewer it shares them, and their widening, with others. Rows that are widened beside
+    /// tiles want these wide, as those of many tokens are.
+    /// </summary>
+    public static int LeastAlone(ElementType type) => TKernels.LeastAlone * (InPlace(type) ? 1 : type == ElementType.F16 && TKernels.WidensAhead ? 4 : 2);
 
     /// <summary>Whether tiles multiply weights as they are stored.</summary>
     private static bool InPlace(ElementType type) => type == ElementType.F32 || (type == ElementType.BF16 && TKernels.TilesBF16);
