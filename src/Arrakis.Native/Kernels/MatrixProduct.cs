@@ -58,14 +58,17 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
     /// <summary>Tokens of the widest panel.</summary>
     public static int MostPanelTokens => TKernels.Lanes * TKernels.TileVectors;
 
+    // Tokens of the shortest part of a product that workers share, if nothing is widened for it; of any tier.
+    private const int LeastPart = 64;
+
     private static int RowsPerItem => 32 / TKernels.TileRows * TKernels.TileRows;
 
     /// <summary>
     /// How <paramref name="tokens"/> are divided for products with matrices of a type that workers share. Every part reads all weights, and widens what is not in place: it is
-    /// for no fewer than two workers, where there are more than one, and has tokens enough for that.
+    /// for no fewer than two workers, where there are more than one, and no shorter than is worth that.
     /// </summary>
     public static Cut CutOf(int tokens, int workers, ElementType type) =>
-        Cut.Of(tokens, TKernels.Lanes, TKernels.TileVectors, Math.Min(workers / 2, tokens / (InPlace(type) ? 64 : 128)));
+        Cut.Of(tokens, TKernels.Lanes, TKernels.TileVectors, Math.Min(workers / 2, tokens / (InPlace(type) ? LeastPart : 2 * LeastPart)));
 
     /// <summary>
     /// Tokens of which one worker had better multiply all weights of a type by itself; of fewer it shares them, and their widening, with others. Rows that are widened beside

@@ -18,8 +18,8 @@ internal readonly unsafe partial struct Avx512Kernels : IKernels
 
     public static int FewTokens => 8;
 
-    // Measured with two workers: of float32 weights, 64 tokens in two halves take 5 to 11 % less time, 32 a quarter more; of q8_0, 128 take 0 to 4 % less, and 64 as long; of f16, 128 take 1 to 7 % more. With AVX2,
-    // where arithmetic takes twice the time and disturbance no more, 64 in two halves take 6 % more.
+    // Measured with two workers: of float32 weights, 64 tokens in two halves take 5 to 11 % less time, 32 a quarter more; of q8_0, 128 take 0 to 4 % less, and 64 as long; of f16,
+    // 128 take 1 to 7 % more. With AVX2, where arithmetic takes twice the time and disturbance no more, 64 in two halves take 6 % more.
     public static int LeastAlone => 32;
 
     public static bool WidensAhead => true;
