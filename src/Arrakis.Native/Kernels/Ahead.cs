@@ -34,11 +34,11 @@ internal readonly unsafe struct Ahead(byte* first, nint stride, int rows, int st
 
     /// <summary>Where the elements for the terms from <paramref name="k"/> on lie in a row.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public byte* At(nint row, nint k) => _first + row * _stride + k / Interval * _step;
+    public byte* At(nint row, int k) => _first + row * _stride + (nint)((uint)k / Interval) * _step;
 
     /// <summary>Fetches what belongs to the terms from <paramref name="k"/> on.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    public void Fetch(nint k)
+    public void Fetch(int k)
     {
         byte* at = At(0, k);
         for (int i = 0; i < Rows; i++, at += _stride)

@@ -28,13 +28,21 @@ internal readonly unsafe partial struct Avx2Kernels
 
     public static void Dots(in WeightMatrix matrix, int first, int rows, float* x, float* y)
     {
+        if (KernelTiers.IsAmd)
+            Dots<Streaming.PastL2>(in matrix, first, rows, x, y);
+        else
+            Dots<Streaming.IntoAll>(in matrix, first, rows, x, y);
+    }
+
+    private static void Dots<THint>(in WeightMatrix matrix, int first, int rows, float* x, float* y) where THint : struct, Streaming.IHint
+    {
         switch (matrix.Type)
         {
-            case ElementType.F32: ElementDots<F32>(in matrix, first, rows, x, y); break;
-            case ElementType.F16: ElementDots<F16>(in matrix, first, rows, x, y); break;
-            case ElementType.BF16: ElementDots<BF16>(in matrix, first, rows, x, y); break;
-            case ElementType.Q8_0: BlockDots<Q8>(in matrix, first, rows, x, y); break;
-            case ElementType.Q4_0: BlockDots<Q4>(in matrix, first, rows, x, y); break;
+            case ElementType.F32: ElementDots<F32, THint>(in matrix, first, rows, x, y); break;
+            case ElementType.F16: ElementDots<F16, THint>(in matrix, first, rows, x, y); break;
+            case ElementType.BF16: ElementDots<BF16, THint>(in matrix, first, rows, x, y); break;
+            case ElementType.Q8_0: BlockDots<Q8, THint>(in matrix, first, rows, x, y); break;
+            case ElementType.Q4_0: BlockDots<Q4, THint>(in matrix, first, rows, x, y); break;
             default: throw new ArgumentOutOfRangeException(nameof(matrix), matrix.Type, null);
         }
     }
@@ -56,7 +64,9 @@ internal readonly unsafe partial struct Avx2Kernels
     private const MethodImplOptions AsWritten = MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining;
 
     [MethodImpl(AsWritten)]
-    private static void ElementDots<T>(in WeightMatrix matrix, int first, int rows, float* x, float* y) where T : struct, IElements
+    private static void ElementDots<T, THint>(in WeightMatrix matrix, int first, int rows, float* x, float* y)
+        where T : struct, IElements
+        where THint : struct, Streaming.IHint
     {
         int columns = matrix.Columns;
         float* tail = stackalloc float[Width];
@@ -67,6 +77,7 @@ internal readonly unsafe partial struct Avx2Kernels
             int k = 0;
             for (; k + 4 * Width <= columns; k += 4 * Width, row += 4 * T.Bytes)
             {
+                Streaming.Fetch<THint>(row + Streaming.OnePage, 4 * T.Bytes);
                 s0 = Fma.MultiplyAdd(T.Load(row), Vector256.Load(x + k), s0);
                 s1 = Fma.MultiplyAdd(T.Load(row + T.Bytes), Vector256.Load(x + k + Width), s1);
                 s2 = Fma.MultiplyAdd(T.Load(row + 2 * T.Bytes), Vector256.Load(x + k + 2 * Width), s2);
@@ -85,7 +96,9 @@ internal readonly unsafe partial struct Avx2Kernels
     }
 
     [MethodImpl(AsWritten)]
-    private static void BlockDots<T>(in WeightMatrix matrix, int first, int rows, float* x, float* y) where T : struct, IBlocks
+    private static void BlockDots<T, THint>(in WeightMatrix matrix, int first, int rows, float* x, float* y)
+        where T : struct, IBlocks
+        where THint : struct, Streaming.IHint
     {
         float* scales = HalfTable.Floats;
         for (int r = 0; r < rows; r++)
@@ -94,6 +107,7 @@ internal readonly unsafe partial struct Avx2Kernels
             Vector256<float> s0 = Vector256<float>.Zero, s1 = s0, s2 = s0, s3 = s0;
             for (int k = 0; k < matrix.Columns; k += 4 * Width, block += T.Bytes)
             {
+                Streaming.Fetch<THint>(block + Streaming.OnePage, T.Bytes);
                 var scale = Vector256.Create(scales[*(ushort*)block]);
                 s0 = Fma.MultiplyAdd(T.Load(block, 0) * scale, Vector256.Load(x + k), s0);
                 s1 = Fma.MultiplyAdd(T.Load(block, 1) * scale, Vector256.Load(x + k + Width), s1);

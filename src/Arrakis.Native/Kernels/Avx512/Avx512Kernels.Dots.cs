@@ -24,6 +24,9 @@ internal readonly unsafe partial struct Avx512Kernels
     /// <summary>One stored element, as a float in every lane.</summary>
     private interface IBroadcast
     {
+        /// <summary>Its bytes.</summary>
+        static abstract int Size { get; }
+
         static abstract Vector512<float> Broadcast(byte* source);
     }
 
@@ -46,13 +49,21 @@ internal readonly unsafe partial struct Avx512Kernels
 
     public static void Dots(in WeightMatrix matrix, int first, int rows, float* x, float* y)
     {
+        if (KernelTiers.IsAmd)
+            Dots<Streaming.PastL2>(in matrix, first, rows, x, y);
+        else
+            Dots<Streaming.IntoAll>(in matrix, first, rows, x, y);
+    }
+
+    private static void Dots<THint>(in WeightMatrix matrix, int first, int rows, float* x, float* y) where THint : struct, Streaming.IHint
+    {
         switch (matrix.Type)
         {
-            case ElementType.F32: ElementDots<F32>(in matrix, first, rows, x, y); break;
-            case ElementType.F16: ElementDots<F16>(in matrix, first, rows, x, y); break;
-            case ElementType.BF16: ElementDots<BF16>(in matrix, first, rows, x, y); break;
-            case ElementType.Q8_0: BlockDots<Q8>(in matrix, first, rows, x, y); break;
-            case ElementType.Q4_0: BlockDots<Q4>(in matrix, first, rows, x, y); break;
+            case ElementType.F32: ElementDots<F32, THint>(in matrix, first, rows, x, y); break;
+            case ElementType.F16: ElementDots<F16, THint>(in matrix, first, rows, x, y); break;
+            case ElementType.BF16: ElementDots<BF16, THint>(in matrix, first, rows, x, y); break;
+            case ElementType.Q8_0: BlockDots<Q8, THint>(in matrix, first, rows, x, y); break;
+            case ElementType.Q4_0: BlockDots<Q4, THint>(in matrix, first, rows, x, y); break;
             default: throw new ArgumentOutOfRangeException(nameof(matrix), matrix.Type, null);
         }
     }
@@ -77,12 +88,10 @@ internal readonly unsafe partial struct Avx512Kernels
     // One reduction serves four rows; they are read one after the other, as memory likes it (27 GB/s of float32 where four side by side had 22).
     private const int RowsAtOnce = 4;
 
-    // What is fetched ahead goes into L1 and past L2: weights are read once a token. A core reads 3 KB while memory answers once, and more than that must be on its way. Of 2 to
-    // 16 KB, into L1, past L2 or into L2, these were the fastest in turns on a Zen 5: float32 a tenth faster than 8 KB by way of L2, half precision a fifth faster with 8 KB than with 4.
-    private const int OnePage = 4096, TwoPages = 8192;
-
     [MethodImpl(AsWritten)]
-    private static void ElementDots<T>(in WeightMatrix matrix, int first, int rows, float* vector, float* y) where T : struct, IElements
+    private static void ElementDots<T, THint>(in WeightMatrix matrix, int first, int rows, float* vector, float* y)
+        where T : struct, IElements
+        where THint : struct, Streaming.IHint
     {
         int columns = matrix.Columns;
         if (columns < Width)
@@ -91,7 +100,7 @@ internal readonly unsafe partial struct Avx512Kernels
             return;
         }
 
-        var x = new Row<T>(vector, columns);
+        var x = new Row<T, THint>(vector, columns);
         for (int r = 0; r < rows; r += RowsAtOnce)
         {
             Rows(in matrix, first, r, rows, out byte* row0, out byte* row1, out byte* row2, out byte* row3);
@@ -100,7 +109,9 @@ internal readonly unsafe partial struct Avx512Kernels
     }
 
     /// <summary>What every row of a matrix is multiplied with.</summary>
-    private readonly struct Row<T> where T : struct, IElements
+    private readonly struct Row<T, THint>
+        where T : struct, IElements
+        where THint : struct, Streaming.IHint
     {
         private readonly float* _x;
         private readonly int _columns;
@@ -127,7 +138,7 @@ internal readonly unsafe partial struct Avx512Kernels
             byte* at = row;
             for (; x <= end; x += 4 * Width, at += 4 * T.Bytes)
             {
-                Fetch(at + T.Ahead, 4 * T.Bytes);
+                Streaming.Fetch<THint>(at + T.Ahead, 4 * T.Bytes);
                 s0 = Vector512.FusedMultiplyAdd(T.Load(at), Vector512.Load(x), s0);
                 s1 = Vector512.FusedMultiplyAdd(T.Load(at + T.Bytes), Vector512.Load(x + Width), s1);
                 s2 = Vector512.FusedMultiplyAdd(T.Load(at + 2 * T.Bytes), Vector512.Load(x + 2 * Width), s2);
@@ -142,51 +153,49 @@ internal readonly unsafe partial struct Avx512Kernels
         }
     }
 
-    /// <summary>Brings into cache what the loop comes to some rows later. Four bytes a number or one, a core waits for memory, and the hardware alone runs too short ahead of it.</summary>
-    [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Fetch(byte* at, int bytes)
-    {
-        for (int line = 0; line < bytes; line += 64)
-            Sse.PrefetchNonTemporal(at + line);
-    }
-
     [MethodImpl(AsWritten)]
-    private static void BlockDots<T>(in WeightMatrix matrix, int first, int rows, float* x, float* y) where T : struct, IBlocks
+    private static void BlockDots<T, THint>(in WeightMatrix matrix, int first, int rows, float* x, float* y)
+        where T : struct, IBlocks
+        where THint : struct, Streaming.IHint
     {
         int blocks = matrix.Columns / (2 * Width);
         float* scales = HalfTable.Floats;
         for (int r = 0; r < rows; r += RowsAtOnce)
         {
             Rows(in matrix, first, r, rows, out byte* row0, out byte* row1, out byte* row2, out byte* row3);
-            TimesTwo<T>(row0, row1, x, blocks, scales, out Vector512<float> sums0, out Vector512<float> sums1);
-            TimesTwo<T>(row2, row3, x, blocks, scales, out Vector512<float> sums2, out Vector512<float> sums3);
+            TimesTwo<T, THint>(row0, row1, x, blocks, scales, out Vector512<float> sums0, out Vector512<float> sums1);
+            TimesTwo<T, THint>(row2, row3, x, blocks, scales, out Vector512<float> sums2, out Vector512<float> sums3);
             Put(Sums(sums0, sums1, sums2, sums3), y + r, rows - r);
         }
     }
 
     /// <summary>Two rows: side by side, or one after the other.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void TimesTwo<T>(byte* a, byte* b, float* x, int blocks, float* scales, out Vector512<float> sumsA, out Vector512<float> sumsB) where T : struct, IBlocks
+    private static void TimesTwo<T, THint>(byte* a, byte* b, float* x, int blocks, float* scales, out Vector512<float> sumsA, out Vector512<float> sumsB)
+        where T : struct, IBlocks
+        where THint : struct, Streaming.IHint
     {
         if (T.InPairs)
         {
-            TimesPair<T>(a, b, x, blocks, scales, out sumsA, out sumsB);
+            TimesPair<T, THint>(a, b, x, blocks, scales, out sumsA, out sumsB);
             return;
         }
 
-        sumsA = Times<T>(a, x, blocks, scales);
-        sumsB = Times<T>(b, x, blocks, scales);
+        sumsA = Times<T, THint>(a, x, blocks, scales);
+        sumsB = Times<T, THint>(b, x, blocks, scales);
     }
 
     /// <summary>Sixteen sums, which added are the product of x with a row of blocks.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static Vector512<float> Times<T>(byte* block, float* x, int blocks, float* scales) where T : struct, IBlocks
+    private static Vector512<float> Times<T, THint>(byte* block, float* x, int blocks, float* scales)
+        where T : struct, IBlocks
+        where THint : struct, Streaming.IHint
     {
         Vector512<float> s0 = Vector512<float>.Zero, s1 = s0, s2 = s0, s3 = s0;
         byte* end = block + (nint)blocks * T.Bytes - 4 * T.Bytes;
         for (; block <= end; x += 8 * Width, block += 4 * T.Bytes)
         {
-            Fetch(block + T.Ahead, 4 * T.Bytes);
+            Streaming.Fetch<THint>(block + T.Ahead, 4 * T.Bytes);
             s0 = AddBlock<T>(block, Vector512.Load(x), Vector512.Load(x + Width), scales, s0);
             s1 = AddBlock<T>(block + T.Bytes, Vector512.Load(x + 2 * Width), Vector512.Load(x + 3 * Width), scales, s1);
             s2 = AddBlock<T>(block + 2 * T.Bytes, Vector512.Load(x + 4 * Width), Vector512.Load(x + 5 * Width), scales, s2);
@@ -195,7 +204,7 @@ internal readonly unsafe partial struct Avx512Kernels
 
         for (end += 4 * T.Bytes; block < end; x += 2 * Width, block += T.Bytes)
         {
-            Fetch(block + T.Ahead, T.Bytes);
+            Streaming.Fetch<THint>(block + T.Ahead, T.Bytes);
             s0 = AddBlock<T>(block, Vector512.Load(x), Vector512.Load(x + Width), scales, s0);
         }
 
@@ -204,13 +213,15 @@ internal readonly unsafe partial struct Avx512Kernels
 
     /// <summary>The same for two rows that lie one after the other.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void TimesPair<T>(byte* a, byte* b, float* x, int blocks, float* scales, out Vector512<float> sumsA, out Vector512<float> sumsB) where T : struct, IBlocks
+    private static void TimesPair<T, THint>(byte* a, byte* b, float* x, int blocks, float* scales, out Vector512<float> sumsA, out Vector512<float> sumsB)
+        where T : struct, IBlocks
+        where THint : struct, Streaming.IHint
     {
         Vector512<float> a0 = Vector512<float>.Zero, a1 = a0, b0 = a0, b1 = a0;
         byte* end = a + (nint)blocks * T.Bytes, ahead = a + T.Ahead;
         for (; a + 2 * T.Bytes <= end; x += 4 * Width, a += 2 * T.Bytes, b += 2 * T.Bytes, ahead += 4 * T.Bytes)
         {
-            Fetch(ahead, 4 * T.Bytes);
+            Streaming.Fetch<THint>(ahead, 4 * T.Bytes);
             Vector512<float> x0 = Vector512.Load(x), x1 = Vector512.Load(x + Width), x2 = Vector512.Load(x + 2 * Width), x3 = Vector512.Load(x + 3 * Width);
             a0 = AddBlock<T>(a, x0, x1, scales, a0);
             b0 = AddBlock<T>(b, x0, x1, scales, b0);
@@ -220,7 +231,7 @@ internal readonly unsafe partial struct Avx512Kernels
 
         if (a < end)
         {
-            Fetch(ahead, 2 * T.Bytes);
+            Streaming.Fetch<THint>(ahead, 2 * T.Bytes);
             Vector512<float> x0 = Vector512.Load(x), x1 = Vector512.Load(x + Width);
             a0 = AddBlock<T>(a, x0, x1, scales, a0);
             b0 = AddBlock<T>(b, x0, x1, scales, b0);
@@ -300,9 +311,11 @@ internal readonly unsafe partial struct Avx512Kernels
     {
         public static ElementType Type => ElementType.F32;
 
+        public static int Size => sizeof(float);
+
         public static int Bytes => Width * 4;
 
-        public static int Ahead => OnePage;
+        public static int Ahead => Streaming.OnePage;
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static Vector512<float> Load(byte* source) => Vector512.Load((float*)source);
@@ -315,9 +328,11 @@ internal readonly unsafe partial struct Avx512Kernels
     {
         public static ElementType Type => ElementType.BF16;
 
+        public static int Size => sizeof(ushort);
+
         public static int Bytes => Width * 2;
 
-        public static int Ahead => OnePage;
+        public static int Ahead => Streaming.OnePage;
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static Vector512<float> Load(byte* source) =>
@@ -335,7 +350,7 @@ internal readonly unsafe partial struct Avx512Kernels
 
         public static int Bytes => Width * 2;
 
-        public static int Ahead => TwoPages;
+        public static int Ahead => Streaming.TwoPages;
 
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static Vector512<float> Load(byte* source) =>
@@ -346,7 +361,7 @@ internal readonly unsafe partial struct Avx512Kernels
     {
         public static int Bytes => 34;
 
-        public static int Ahead => TwoPages;
+        public static int Ahead => Streaming.TwoPages;
 
         public static bool InPairs => false;
 
@@ -362,7 +377,7 @@ internal readonly unsafe partial struct Avx512Kernels
     {
         public static int Bytes => 18;
 
-        public static int Ahead => OnePage;
+        public static int Ahead => Streaming.OnePage;
 
         public static bool InPairs => true;
 
