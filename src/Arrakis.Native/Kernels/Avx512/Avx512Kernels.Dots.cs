@@ -88,28 +88,84 @@ internal readonly unsafe partial struct Avx512Kernels
     // One reduction serves four rows; they are read one after the other, as memory likes it (27 GB/s of float32 where four side by side had 22).
     private const int RowsAtOnce = 4;
 
-    [MethodImpl(AsWritten)]
-    private static void ElementDots<T, THint>(in WeightMatrix matrix, int first, int rows, float* vector, float* y)
+    private static void ElementDots<T, THint>(in WeightMatrix matrix, int first, int rows, float* x, float* y)
         where T : struct, IElements
         where THint : struct, Streaming.IHint
     {
-        int columns = matrix.Columns;
-        if (columns < Width)
+        switch (matrix.Columns)
         {
-            ScalarKernels.Dots(in matrix, first, rows, vector, y);
-            return;
+            case < Width: ScalarKernels.Dots(in matrix, first, rows, x, y); break;
+            case Width: RowDots<OneVector<T>>(in matrix, first, rows, x, y); break;
+            case 4 * Width: RowDots<FourVectors<T, THint>>(in matrix, first, rows, x, y); break;
+            default: RowDots<LongRow<T, THint>>(in matrix, first, rows, x, y); break;
         }
+    }
 
-        var x = new Row<T, THint>(vector, columns);
-        for (int r = 0; r < rows; r += RowsAtOnce)
+    [MethodImpl(AsWritten)]
+    private static void RowDots<TRow>(in WeightMatrix matrix, int first, int rows, float* vector, float* y) where TRow : struct, IRowVector<TRow>
+    {
+        TRow x = TRow.Of(vector, matrix.Columns);
+        nint stride = matrix.RowBytes;
+        byte* row = matrix.Row(first);
+        for (int left = rows; left > 0; left -= RowsAtOnce, row += RowsAtOnce * stride, y += RowsAtOnce)
         {
-            Rows(in matrix, first, r, rows, out byte* row0, out byte* row1, out byte* row2, out byte* row3);
-            Put(Sums(x.Times(row0), x.Times(row1), x.Times(row2), x.Times(row3)), y + r, rows - r);
+            Rows(row, stride, left, out byte* row1, out byte* row2, out byte* row3);
+            Put(Sums(x.Times(row), x.Times(row1), x.Times(row2), x.Times(row3)), y, left);
         }
     }
 
     /// <summary>What every row of a matrix is multiplied with.</summary>
-    private readonly struct Row<T, THint>
+    private interface IRowVector<TSelf>
+    {
+        static abstract TSelf Of(float* x, int columns);
+
+        /// <summary>Sixteen sums, which added are the product with a row.</summary>
+        Vector512<float> Times(byte* row);
+    }
+
+    /// <summary>Sixteen columns: the keys of a head no wider, of which nothing is fetched ahead: they are the small model's.</summary>
+    private readonly struct OneVector<T> : IRowVector<OneVector<T>>
+        where T : struct, IElements
+    {
+        private readonly Vector512<float> _x;
+
+        private OneVector(float* x) => _x = Vector512.Load(x);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static OneVector<T> Of(float* x, int columns) => new(x);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public Vector512<float> Times(byte* row) => T.Load(row) * _x;
+    }
+
+    /// <summary>Sixty-four columns: most models' keys, and a small model's weights. Their loop would be gone through once, and cost more than what is in it.</summary>
+    private readonly struct FourVectors<T, THint> : IRowVector<FourVectors<T, THint>>
+        where T : struct, IElements
+        where THint : struct, Streaming.IHint
+    {
+        private readonly Vector512<float> _x0, _x1, _x2, _x3;
+
+        private FourVectors(float* x)
+        {
+            _x0 = Vector512.Load(x);
+            _x1 = Vector512.Load(x + Width);
+            _x2 = Vector512.Load(x + 2 * Width);
+            _x3 = Vector512.Load(x + 3 * Width);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static FourVectors<T, THint> Of(float* x, int columns) => new(x);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public Vector512<float> Times(byte* row)
+        {
+            Streaming.Fetch<THint>(row + T.Ahead, 4 * T.Bytes);
+            return (T.Load(row) * _x0 + T.Load(row + T.Bytes) * _x1) + (T.Load(row + 2 * T.Bytes) * _x2 + T.Load(row + 3 * T.Bytes) * _x3);
+        }
+    }
+
+    /// <summary>Any number of columns from sixteen on.</summary>
+    private readonly struct LongRow<T, THint> : IRowVector<LongRow<T, THint>>
         where T : struct, IElements
         where THint : struct, Streaming.IHint
     {
@@ -118,7 +174,7 @@ internal readonly unsafe partial struct Avx512Kernels
         private readonly nint _lastAt;
         private readonly Vector512<float> _lastX, _kept;
 
-        public Row(float* x, int columns)
+        private LongRow(float* x, int columns)
         {
             _x = x;
             _columns = columns;
@@ -129,7 +185,10 @@ internal readonly unsafe partial struct Avx512Kernels
             _lastX = Vector512.Load(x + columns - Width) & _kept;
         }
 
-        /// <summary>Sixteen sums, which added are the product with a row. Four chains of them cover the latency of a multiply-add.</summary>
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static LongRow<T, THint> Of(float* x, int columns) => new(x, columns);
+
+        // Four chains of sums cover the latency of a multiply-add.
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public Vector512<float> Times(byte* row)
         {
@@ -160,12 +219,14 @@ internal readonly unsafe partial struct Avx512Kernels
     {
         int blocks = matrix.Columns / (2 * Width);
         float* scales = HalfTable.Floats;
-        for (int r = 0; r < rows; r += RowsAtOnce)
+        nint stride = matrix.RowBytes;
+        byte* row = matrix.Row(first);
+        for (int left = rows; left > 0; left -= RowsAtOnce, row += RowsAtOnce * stride, y += RowsAtOnce)
         {
-            Rows(in matrix, first, r, rows, out byte* row0, out byte* row1, out byte* row2, out byte* row3);
-            TimesTwo<T, THint>(row0, row1, x, blocks, scales, out Vector512<float> sums0, out Vector512<float> sums1);
+            Rows(row, stride, left, out byte* row1, out byte* row2, out byte* row3);
+            TimesTwo<T, THint>(row, row1, x, blocks, scales, out Vector512<float> sums0, out Vector512<float> sums1);
             TimesTwo<T, THint>(row2, row3, x, blocks, scales, out Vector512<float> sums2, out Vector512<float> sums3);
-            Put(Sums(sums0, sums1, sums2, sums3), y + r, rows - r);
+            Put(Sums(sums0, sums1, sums2, sums3), y, left);
         }
     }
 
@@ -252,13 +313,11 @@ internal readonly unsafe partial struct Avx512Kernels
 
     // Past the last row the last one is read again, so that every row is summed in the same way wherever it falls.
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Rows(in WeightMatrix matrix, int first, int r, int rows, out byte* row0, out byte* row1, out byte* row2, out byte* row3)
+    private static void Rows(byte* row, nint stride, int left, out byte* row1, out byte* row2, out byte* row3)
     {
-        int last = first + rows - 1;
-        row0 = matrix.Row(first + r);
-        row1 = matrix.Row(Math.Min(first + r + 1, last));
-        row2 = matrix.Row(Math.Min(first + r + 2, last));
-        row3 = matrix.Row(Math.Min(first + r + 3, last));
+        row1 = left > 1 ? row + stride : row;
+        row2 = left > 2 ? row1 + stride : row1;
+        row3 = left > 3 ? row2 + stride : row2;
     }
 
     /// <summary>The sum of each vector's elements, added in the same order for all four.</summary>
