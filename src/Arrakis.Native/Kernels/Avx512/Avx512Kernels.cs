@@ -26,7 +26,7 @@ internal readonly unsafe partial struct Avx512Kernels : IKernels
 
     /// <summary>
     /// Masking takes eight more vector operations a step than the 24 multiply-adds. AMD's cores start four vector operations a cycle, of which two may be multiply-adds, and
-    /// it costs nothing (measured on a Zen 5); Intel's start two in all, by which count a quarter would be lost, more than widening costs.
+    /// it costs nothing (measured on a Zen 5); Intel's start two in all, and a pass has 7 to 20 % fewer tokens a second than with rows that are widened (an Emerald Rapids, in turns).
     /// </summary>
     public static bool TilesBF16 => KernelTiers.IsAmd;
 
