@@ -38,9 +38,9 @@ internal readonly unsafe partial struct Avx2Kernels
     {
         switch (matrix.Type)
         {
-            case ElementType.F32: ElementDots<F32, THint>(in matrix, first, rows, x, y); break;
-            case ElementType.F16: ElementDots<F16, THint>(in matrix, first, rows, x, y); break;
-            case ElementType.BF16: ElementDots<BF16, THint>(in matrix, first, rows, x, y); break;
+            case ElementType.F32: RowDots<F32, THint>(in matrix, first, rows, x, y); break;
+            case ElementType.F16: RowDots<F16, THint>(in matrix, first, rows, x, y); break;
+            case ElementType.BF16: RowDots<BF16, THint>(in matrix, first, rows, x, y); break;
             case ElementType.Q8_0: BlockDots<Q8, THint>(in matrix, first, rows, x, y); break;
             case ElementType.Q4_0: BlockDots<Q4, THint>(in matrix, first, rows, x, y); break;
             default: throw new ArgumentOutOfRangeException(nameof(matrix), matrix.Type, null);
@@ -62,6 +62,90 @@ internal readonly unsafe partial struct Avx2Kernels
 
     // Compiled by itself, never into a caller that a profile has changed.
     private const MethodImplOptions AsWritten = MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining;
+
+    private static void RowDots<T, THint>(in WeightMatrix matrix, int first, int rows, float* x, float* y)
+        where T : struct, IElements
+        where THint : struct, Streaming.IHint
+    {
+        switch (matrix.Columns)
+        {
+            case 2 * Width: ShortDots<TwoVectors<T>>(in matrix, first, rows, x, y); break;
+            case 8 * Width: ShortDots<EightVectors<T, THint>>(in matrix, first, rows, x, y); break;
+            default: ElementDots<T, THint>(in matrix, first, rows, x, y); break;
+        }
+    }
+
+    /// <summary>Short rows: four of them share a reduction. Every row is summed in the same way wherever it falls.</summary>
+    [MethodImpl(AsWritten)]
+    private static void ShortDots<TRow>(in WeightMatrix matrix, int first, int rows, float* vector, float* y) where TRow : struct, IRowVector<TRow>
+    {
+        TRow x = TRow.Of(vector);
+        nint stride = matrix.RowBytes;
+        byte* row = matrix.Row(first);
+        int r = 0;
+        for (; r + 4 <= rows; r += 4, row += 4 * stride)
+            Sums(x.Times(row), x.Times(row + stride), x.Times(row + 2 * stride), x.Times(row + 3 * stride)).Store(y + r);
+        for (; r < rows; r++, row += stride)
+            y[r] = Sums(x.Times(row), default, default, default).ToScalar();
+    }
+
+    /// <summary>The sum of each vector's elements, added in the same order for all four.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    private static Vector128<float> Sums(Vector256<float> s0, Vector256<float> s1, Vector256<float> s2, Vector256<float> s3)
+    {
+        Vector256<float> sums = Avx.HorizontalAdd(Avx.HorizontalAdd(s0, s1), Avx.HorizontalAdd(s2, s3));
+        return sums.GetLower() + sums.GetUpper();
+    }
+
+    /// <summary>What every row of a matrix is multiplied with.</summary>
+    private interface IRowVector<TSelf>
+    {
+        static abstract TSelf Of(float* x);
+
+        /// <summary>Eight sums, which added are the product with a row.</summary>
+        Vector256<float> Times(byte* row);
+    }
+
+    /// <summary>Sixteen columns: the keys of a head no wider, of which nothing is fetched ahead: they are a small model's.</summary>
+    private readonly struct TwoVectors<T> : IRowVector<TwoVectors<T>>
+        where T : struct, IElements
+    {
+        private readonly Vector256<float> _x0, _x1;
+
+        private TwoVectors(float* x) => (_x0, _x1) = (Vector256.Load(x), Vector256.Load(x + Width));
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static TwoVectors<T> Of(float* x) => new(x);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public Vector256<float> Times(byte* row) => Fma.MultiplyAdd(T.Load(row + T.Bytes), _x1, T.Load(row) * _x0);
+    }
+
+    /// <summary>Sixty-four columns: most models' keys, and a small model's weights.</summary>
+    private readonly struct EightVectors<T, THint> : IRowVector<EightVectors<T, THint>>
+        where T : struct, IElements
+        where THint : struct, Streaming.IHint
+    {
+        private readonly float* _x;
+
+        private EightVectors(float* x) => _x = x;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static EightVectors<T, THint> Of(float* x) => new(x);
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public Vector256<float> Times(byte* row)
+        {
+            Streaming.Fetch<THint>(row + Streaming.OnePage, 8 * T.Bytes);
+            Vector256<float> s0 = T.Load(row) * Vector256.Load(_x), s1 = T.Load(row + T.Bytes) * Vector256.Load(_x + Width);
+            Vector256<float> s2 = T.Load(row + 2 * T.Bytes) * Vector256.Load(_x + 2 * Width), s3 = T.Load(row + 3 * T.Bytes) * Vector256.Load(_x + 3 * Width);
+            s0 = Fma.MultiplyAdd(T.Load(row + 4 * T.Bytes), Vector256.Load(_x + 4 * Width), s0);
+            s1 = Fma.MultiplyAdd(T.Load(row + 5 * T.Bytes), Vector256.Load(_x + 5 * Width), s1);
+            s2 = Fma.MultiplyAdd(T.Load(row + 6 * T.Bytes), Vector256.Load(_x + 6 * Width), s2);
+            s3 = Fma.MultiplyAdd(T.Load(row + 7 * T.Bytes), Vector256.Load(_x + 7 * Width), s3);
+            return (s0 + s1) + (s2 + s3);
+        }
+    }
 
     [MethodImpl(AsWritten)]
     private static void ElementDots<T, THint>(in WeightMatrix matrix, int first, int rows, float* x, float* y)
