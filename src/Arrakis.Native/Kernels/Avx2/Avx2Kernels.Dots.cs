@@ -38,9 +38,9 @@ internal readonly unsafe partial struct Avx2Kernels
     {
         switch (matrix.Type)
         {
-            case ElementType.F32: RowDots<F32, THint>(in matrix, first, rows, x, y); break;
-            case ElementType.F16: RowDots<F16, THint>(in matrix, first, rows, x, y); break;
-            case ElementType.BF16: RowDots<BF16, THint>(in matrix, first, rows, x, y); break;
+            case ElementType.F32: ElementDots<F32, THint>(in matrix, first, rows, x, y); break;
+            case ElementType.F16: ElementDots<F16, THint>(in matrix, first, rows, x, y); break;
+            case ElementType.BF16: ElementDots<BF16, THint>(in matrix, first, rows, x, y); break;
             case ElementType.Q8_0: BlockDots<Q8, THint>(in matrix, first, rows, x, y); break;
             case ElementType.Q4_0: BlockDots<Q4, THint>(in matrix, first, rows, x, y); break;
             default: throw new ArgumentOutOfRangeException(nameof(matrix), matrix.Type, null);
@@ -63,21 +63,21 @@ internal readonly unsafe partial struct Avx2Kernels
     // Compiled by itself, never into a caller that a profile has changed.
     private const MethodImplOptions AsWritten = MethodImplOptions.AggressiveOptimization | MethodImplOptions.NoInlining;
 
-    private static void RowDots<T, THint>(in WeightMatrix matrix, int first, int rows, float* x, float* y)
+    private static void ElementDots<T, THint>(in WeightMatrix matrix, int first, int rows, float* x, float* y)
         where T : struct, IElements
         where THint : struct, Streaming.IHint
     {
         switch (matrix.Columns)
         {
-            case 2 * Width: ShortDots<TwoVectors<T>>(in matrix, first, rows, x, y); break;
-            case 8 * Width: ShortDots<EightVectors<T, THint>>(in matrix, first, rows, x, y); break;
-            default: ElementDots<T, THint>(in matrix, first, rows, x, y); break;
+            case 2 * Width: RowDots<TwoVectors<T>>(in matrix, first, rows, x, y); break;
+            case 8 * Width: RowDots<EightVectors<T, THint>>(in matrix, first, rows, x, y); break;
+            default: LongDots<T, THint>(in matrix, first, rows, x, y); break;
         }
     }
 
     /// <summary>Short rows: four of them share a reduction. Every row is summed in the same way wherever it falls.</summary>
     [MethodImpl(AsWritten)]
-    private static void ShortDots<TRow>(in WeightMatrix matrix, int first, int rows, float* vector, float* y) where TRow : struct, IRowVector<TRow>
+    private static void RowDots<TRow>(in WeightMatrix matrix, int first, int rows, float* vector, float* y) where TRow : struct, IRowVector<TRow>
     {
         TRow x = TRow.Of(vector);
         nint stride = matrix.RowBytes;
@@ -148,7 +148,7 @@ internal readonly unsafe partial struct Avx2Kernels
     }
 
     [MethodImpl(AsWritten)]
-    private static void ElementDots<T, THint>(in WeightMatrix matrix, int first, int rows, float* x, float* y)
+    private static void LongDots<T, THint>(in WeightMatrix matrix, int first, int rows, float* x, float* y)
         where T : struct, IElements
         where THint : struct, Streaming.IHint
     {

@@ -106,7 +106,7 @@ internal readonly unsafe partial struct Avx512Kernels
         Vector512<float> Times(byte* row);
     }
 
-    /// <summary>Sixteen columns: the keys of a head no wider, of which nothing is fetched ahead: they are the small model's.</summary>
+    /// <summary>Sixteen columns: the keys of a head no wider, of which nothing is fetched ahead: they are a small model's.</summary>
     private readonly struct OneVector<T> : IRowVector<OneVector<T>>
         where T : struct, IElements
     {

@@ -53,6 +53,7 @@ internal readonly unsafe partial struct Avx512Kernels
         TRow c0 = default, c1 = default, c2 = default, c3 = default, c4 = default, c5 = default, c6 = default, c7 = default;
         byte* a5 = a + 5 * aStride;
         nint three = 3 * aStride;
+        // Rows stored as rows: the next elements are found by constants.
         bool dense = aStep == TElement.Size;
         for (int k = 0; k < depth; k += Ahead.Interval)
         {
