@@ -1,12 +1,11 @@
 using System.Runtime.InteropServices;
 using System.Runtime.Intrinsics;
-using Arrakis.Native;
 
 namespace Arrakis.Benchmarks.Peers;
 
 /// <summary>
 /// OpenBLAS by P/Invoke, where the machine has it (Debian: <c>apt-get install libopenblas0-pthread</c>); it is no dependency of anything. Left to
-/// itself, one that is older than the processor takes it for an older one and leaves AVX-512 unused; on AMD's it is told to take it for a Skylake-X.
+/// itself, one that is older than the processor takes it for one without AVX-512 (0.3.21 takes an Emerald Rapids for a Prescott), so there it is told to take it for a Skylake-X.
 /// </summary>
 internal static unsafe partial class OpenBlas
 {
@@ -19,7 +18,7 @@ internal static unsafe partial class OpenBlas
     static OpenBlas()
     {
         // The library reads its environment when it is loaded, and the runtime's own copy of it is not the one that it reads.
-        string? core = Vector512.IsHardwareAccelerated && KernelTiers.IsAmd ? "SKYLAKEX" : null;
+        string? core = Vector512.IsHardwareAccelerated ? "SKYLAKEX" : null;
         if (!OperatingSystem.IsWindows())
         {
             _ = core is null ? UnsetEnvironment("OPENBLAS_CORETYPE") : SetEnvironment("OPENBLAS_CORETYPE", core, 1);
@@ -36,7 +35,7 @@ internal static unsafe partial class OpenBlas
         s_setThreads = (delegate* unmanaged<int, void>)NativeLibrary.GetExport(s_library, "openblas_set_num_threads");
         string configuration = Text("openblas_get_config"), taken = Text("openblas_get_corename");
         Description = $"{configuration.Split(' ')[1]}, core type {taken}"
-            + (core is null ? "" : $" (an older one, as it was told: left to itself it knows no AVX-512 of AMD's)");
+            + (core is null ? "" : $" (as it was told: left to itself, one that does not know the processor leaves AVX-512 unused)");
     }
 
     /// <summary>Whether the library is there.</summary>
