@@ -3,23 +3,26 @@ using Arrakis.Native.Weights;
 
 namespace Arrakis.Native.Kernels;
 
-// Items of RowsPerItem outputs for the tokens of a part. Why these sizes, for the widest tier: a tile of 8 rows by 48 tokens is 24 sums in 32 registers, 24 multiply-adds
+// Items of some outputs for the tokens of a part. Why these sizes, for the widest tier: a tile of 8 rows by 48 tokens is 24 sums in 32 registers, 24 multiply-adds
 // for 11 loads; 32 rows pass over a panel of 48 tokens while it is in L2 (110 KiB at a depth of 576), so that a panel is loaded for four tiles; and a depth
-// block of at most 1,024 keeps rows (128 KiB) and panel (192 KiB) in an L2 of 1 MiB together with the rows that are fetched for the next item.
+// block of at most 1,024 keeps rows (128 KiB) and panel (192 KiB) in an L2 of 1 MiB together with the rows that are fetched for the next item. All activations
+// of the part pass through L2 for every item (of 512 tokens 1.2 MB at a depth of 576, 4 MB at 2,048): where they do not stay there, items are taller (RowsOf). With 32 rows, panels
+// are wanted of L3 at some 10 GB/s, all that an Emerald Rapids gives a core; with 128 at a quarter of that, and 512x2048x2048 is 11 % faster.
 internal static unsafe partial class MatrixProduct<TKernels>
 {
     private readonly struct TileJob : IJob<TileJob>
     {
         private readonly Panels _x;
         private readonly Products _products;
-        private readonly int _perPart;
+        private readonly int _rows, _perPart;
         private readonly WorkerScratch _scratch;
 
-        public TileJob(in Panels x, ReadOnlySpan<Product> products, in WorkerScratch scratch)
+        public TileJob(in Panels x, ReadOnlySpan<Product> products, int workers, in WorkerScratch scratch)
         {
             (_x, _scratch) = (x, scratch);
             products.CopyTo(_products);
-            _perPart = ItemsOf(_products, products.Length, RowsPerItem);
+            _rows = RowsOf(x, products[0], OutputsOf(products), workers);
+            _perPart = ItemsOf(_products, products.Length, _rows);
         }
 
         public int Items => _x.Cut.Parts * _perPart;
@@ -27,42 +30,43 @@ internal static unsafe partial class MatrixProduct<TKernels>
         public static void Run(in TileJob job, int item, int worker)
         {
             (int number, int row) = Math.DivRem(item, job._perPart);
-            ref readonly Product product = ref Find(in job._products, row, RowsPerItem, out int firstRow);
+            ref readonly Product product = ref Find(in job._products, row, job._rows, out int firstRow);
+            int rows = Math.Min(job._rows, product.Outputs - firstRow);
             var part = new Part(job._x, number);
             // What this worker does next.
             int next = item + 1;
-            NextRows ahead = next < job.Items ? new(in Find(in job._products, next % job._perPart, RowsPerItem, out int nextRow), nextRow) : default;
+            NextRows ahead = next < job.Items ? new(in Find(in job._products, next % job._perPart, job._rows, out int nextRow), nextRow, job._rows) : default;
             float* scratch = job._scratch.Of(worker), tiles = scratch + WidenedLength;
-            Multiply(part, product, firstRow, ahead, scratch, tiles);
-            Write(part, product, firstRow, tiles, product.Y, product.YStride, away: false);
+            Multiply(part, product, firstRow, rows, ahead, scratch, tiles);
+            Write(part, product, firstRow, rows, tiles, product.Y, product.YStride, away: false);
         }
     }
 
     private readonly struct GatedJob(
-        Panels x, Product gate, Product up, Panels hidden, float* rows, WorkerScratch scratch) : IJob<GatedJob>
+        Panels x, Product gate, Product up, int workers, Panels hidden, float* rows, WorkerScratch scratch) : IJob<GatedJob>
     {
         private readonly Panels _x = x, _hidden = hidden;
         private readonly Product _gate = gate, _up = up;
+        private readonly int _outputs = RowsOf(x, gate, gate.Outputs, workers);
         private readonly float* _rows = rows;
         private readonly WorkerScratch _scratch = scratch;
 
         public int Items => _x.Cut.Parts * PerPart;
 
-        private int PerPart => (_gate.Outputs + RowsPerItem - 1) / RowsPerItem;
+        private int PerPart => (_gate.Outputs + _outputs - 1) / _outputs;
 
         public static void Run(in GatedJob job, int item, int worker)
         {
             (int number, int row) = Math.DivRem(item, job.PerPart);
             var part = new Part(job._x, number);
-            int firstRow = row * RowsPerItem, next = item + 1;
+            int firstRow = row * job._outputs, rows = Math.Min(job._outputs, job._gate.Outputs - firstRow), next = item + 1;
             float* scratch = job._scratch.Of(worker), gates = scratch + WidenedLength, ups = gates + TilesLength(part.Tokens);
-            Multiply(part, job._gate, firstRow, new NextRows(in job._up, firstRow), scratch, gates);
-            Multiply(part, job._up, firstRow, next < job.Items ? new(in job._gate, next % job.PerPart * RowsPerItem) : default, scratch, ups);
+            Multiply(part, job._gate, firstRow, rows, new NextRows(in job._up, firstRow, rows), scratch, gates);
+            Multiply(part, job._up, firstRow, rows, next < job.Items ? new(in job._gate, next % job.PerPart * job._outputs, job._outputs) : default, scratch, ups);
             if (job._gate.Y != null)
-                Write(part, job._gate, firstRow, gates, job._gate.Y, job._gate.YStride, away: true);
+                Write(part, job._gate, firstRow, rows, gates, job._gate.Y, job._gate.YStride, away: true);
             if (job._up.Y != null)
-                Write(part, job._up, firstRow, ups, job._up.Y, job._up.YStride, away: true);
-            int rows = Math.Min(RowsPerItem, job._gate.Outputs - firstRow);
+                Write(part, job._up, firstRow, rows, ups, job._up.Y, job._up.YStride, away: true);
             if (Few(job._x, job._gate))
                 job.FinishFew(firstRow, rows, gates, ups);
             else
@@ -109,10 +113,10 @@ internal static unsafe partial class MatrixProduct<TKernels>
     }
 
     /// <summary>The rows of a matrix that a worker reads after those that it computes with.</summary>
-    private readonly struct NextRows(in Product product, int firstRow)
+    private readonly struct NextRows(in Product product, int firstRow, int rows)
     {
         // The columns of a transposed product are not rows that lie side by side.
-        private readonly int _rows = product.Transposed ? 0 : Math.Min(RowsPerItem, product.Outputs - firstRow);
+        private readonly int _rows = product.Transposed ? 0 : Math.Min(rows, product.Outputs - firstRow);
         private readonly WeightMatrix _w = product.W;
         private readonly int _firstRow = firstRow;
 
@@ -129,10 +133,9 @@ internal static unsafe partial class MatrixProduct<TKernels>
     private static int Groups(int rows) => (rows + TKernels.TileRows - 1) / TKernels.TileRows;
 
     /// <summary>The tiles of an item: its outputs for the tokens of its part.</summary>
-    private static void Multiply(in Part part, in Product product, int firstRow, in NextRows next, float* scratch, float* tiles)
+    private static void Multiply(in Part part, in Product product, int firstRow, int rows, in NextRows next, float* scratch, float* tiles)
     {
         ref readonly Panels x = ref part.X;
-        int rows = Math.Min(RowsPerItem, product.Outputs - firstRow);
         int block = BlockOf(product, x.Depth);
         float* parts = tiles + TilesLength(part.Tokens);
         for (int k = 0; k < x.Depth; k += block)
@@ -142,7 +145,7 @@ internal static unsafe partial class MatrixProduct<TKernels>
             float* sums = apart ? parts : tiles;
             // Beside a block's sums, the inputs of the next block are fetched; beside the last one's, the first of the next item.
             int then = k + block < x.Depth ? k + block : 0;
-            NextRows ahead = then > 0 ? new(in product, firstRow) : next;
+            NextRows ahead = then > 0 ? new(in product, firstRow, rows) : next;
             if (Few(x, product))
                 FewTiles(x, product, firstRow, rows, k, depth, ahead, then, scratch, sums, accumulate);
             else
@@ -150,7 +153,7 @@ internal static unsafe partial class MatrixProduct<TKernels>
             if (product.Parts == null)
                 continue;
             nint partsStride = x.Depth / block * (nint)product.Outputs;
-            Write(part, product, firstRow, sums, product.Parts + (nint)(k / block) * product.Outputs, partsStride, away: true);
+            Write(part, product, firstRow, rows, sums, product.Parts + (nint)(k / block) * product.Outputs, partsStride, away: true);
             if (apart)
                 TKernels.Add(tiles, parts, tiles, TilesLength(part.Tokens));
         }
@@ -195,9 +198,8 @@ internal static unsafe partial class MatrixProduct<TKernels>
         new(w.At(firstRow, k), w.RowBytes, rows, (int)w.Type.RowBytes(Ahead.Interval)) { To = to, ToStride = stride };
 
     /// <summary>An item's tiles, turned into rows of y.</summary>
-    private static void Write(in Part part, in Product product, int firstRow, float* tiles, float* y, nint yStride, bool away)
+    private static void Write(in Part part, in Product product, int firstRow, int rows, float* tiles, float* y, nint yStride, bool away)
     {
-        int rows = Math.Min(RowsPerItem, product.Outputs - firstRow);
         if (Few(part.X, product))
         {
             WriteFew(part.X.Tokens, rows, tiles, y + firstRow, yStride);
@@ -248,15 +250,15 @@ internal static unsafe partial class MatrixProduct<TKernels>
             return scratch;
         }
 
-        const int Rows = 8;
+        const int Rows = 8, Row = MostRows + WidenSlack;
         int block = w.Type.BlockLength(), lead = column % block, length = RoundUp(lead + columns, block);
-        float* widened = stackalloc float[Rows * 128];
+        float* widened = stackalloc float[Rows * Row];
         for (int i = 0; i < depth; i += Rows)
         {
             int rows = Math.Min(Rows, depth - i);
             for (int r = 0; r < rows; r++)
-                TKernels.Widen(w.Type, w.At(k + i + r, firstColumn), length, widened + r * 128);
-            TKernels.Transpose(widened + lead, 128, scratch + i, stride, rows, columns);
+                TKernels.Widen(w.Type, w.At(k + i + r, firstColumn), length, widened + r * Row);
+            TKernels.Transpose(widened + lead, Row, scratch + i, stride, rows, columns);
         }
 
         return scratch;

@@ -61,7 +61,11 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
     // Tokens of the shortest part of a product that workers share, if nothing is widened for it; of any tier.
     private const int LeastPart = 64;
 
-    private static int RowsPerItem => 32 / TKernels.TileRows * TKernels.TileRows;
+    // Outputs of an item, before they are whole tiles: of few tokens, and at the most.
+    private const int LeastRows = 32, MostRows = 128;
+
+    // Fewer items are not shared out evenly.
+    private const int LeastItemsOfWorker = 3;
 
     /// <summary>
     /// How <paramref name="tokens"/> are divided for products with matrices of a type that workers share. Every part reads all weights, and widens what is not in place: it is
@@ -86,10 +90,10 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
     public static long ScratchLength(int tokens) => WidenedLength + 2L * TilesLength(tokens);
 
     // An item's rows, widened.
-    private static int WidenedLength => RowsPerItem * (MostDepth + WidenSlack);
+    private static int WidenedLength => MostRows * (MostDepth + WidenSlack);
 
     // An item's outputs for all tokens, as tiles.
-    private static int TilesLength(int tokens) => RowsPerItem * RoundUp(tokens, TKernels.Lanes);
+    private static int TilesLength(int tokens) => MostRows * RoundUp(tokens, TKernels.Lanes);
 
     /// <summary>Packs x [tokens, depth] into panels.</summary>
     public static Panels Pack(WorkerTeam team, float* x, nint xStride, int tokens, int depth, float* packed) =>
@@ -123,7 +127,7 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
     /// <summary>The products of packed activations.</summary>
     public static void Multiply(WorkerTeam team, in Panels x, ReadOnlySpan<Product> products, in WorkerScratch scratch)
     {
-        var job = new TileJob(x, products, scratch);
+        var job = new TileJob(x, products, team.Size, scratch);
         team.Run(job, job.Items, x.Tokens * Weights(products));
     }
 
@@ -134,7 +138,7 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
     public static Panels MultiplyGated(WorkerTeam team, in Panels x, in Product gate, in Product up, float* rows, float* packed, in WorkerScratch scratch)
     {
         var hidden = new Panels(packed, gate.Outputs, x.Cut);
-        var job = new GatedJob(x, gate, up, hidden, rows, scratch);
+        var job = new GatedJob(x, gate, up, team.Size, hidden, rows, scratch);
         team.Run(job, job.Items, x.Tokens * Weights([gate, up]));
         return hidden;
     }
@@ -161,9 +165,34 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
         return Math.Min(depth, RoundUp((depth + blocks - 1) / blocks, 32));
     }
 
+    /// <summary>
+    /// Outputs of an item. Every item reads the activations of its part once: where L2 keeps them from one item to the next, few outputs are as good as many, and workers
+    /// have more to share. Where they come from further away each time, an item has as many outputs as a quarter of L2 has room for, so that it is worth the way.
+    /// </summary>
+    private static int RowsOf(in Panels x, in Product product, int outputs, int workers)
+    {
+        int rows = LeastRows;
+        if ((long)x.Tokens * x.Depth * sizeof(float) > x.Cut.Parts * (long)Caches.Level2 / 2)
+        {
+            int fits = Caches.Level2 / 4 / (BlockOf(product, x.Depth) * sizeof(float));
+            int shared = workers > 1 ? outputs / (LeastItemsOfWorker * workers) : MostRows;
+            rows = Math.Clamp(Math.Min(fits, shared) / LeastRows * LeastRows, LeastRows, MostRows);
+        }
+
+        return rows / TKernels.TileRows * TKernels.TileRows;
+    }
+
     private static int BlockOf(in Product product, int depth) => product.PartDepth > 0 ? product.PartDepth : DepthBlock(depth);
 
     private static int RoundUp(int value, int multiple) => (value + multiple - 1) / multiple * multiple;
+
+    private static int OutputsOf(ReadOnlySpan<Product> products)
+    {
+        int outputs = 0;
+        foreach (ref readonly Product product in products)
+            outputs += product.Outputs;
+        return outputs;
+    }
 
     private static int ItemsOf(in Products products, int count, int rowsPerItem)
     {

@@ -53,6 +53,7 @@ public sealed class MatrixProductTests
             CheckFew(team, outputs: 70, depth: 32);
             CheckFew(team, outputs: 33, depth: 1056);
             CheckTeams(tokens: 200, outputs: 70, depth: 64);
+            CheckTall(outputs: 160, depth: 2048);
             Check(team, 145, 33, 96, 31, 33);
             Check(team, 5, 1061, 64, 5, 40);
             Check(team, 5, 37, 1120, 9, 1097);
@@ -192,6 +193,48 @@ public sealed class MatrixProductTests
             }
 
             GC.KeepAlive(arena);
+        }
+
+        /// <summary>Of more activations than L2 keeps, items have more outputs; what a token becomes has the same bits as among a few.</summary>
+        private void CheckTall(int outputs, int depth)
+        {
+            const int Many = 300, Few = 16, Part = 256, Lead = 31;
+            Assert.True((long)Many * depth * sizeof(float) > Caches.Level2 / 2, $"L2 is {Caches.Level2} bytes");
+            using var alone = new WorkerTeam(1);
+            var arena = new Arena();
+            WeightMatrix w = Matrix(arena, outputs, depth), up = Matrix(arena, outputs, depth), back = Matrix(arena, depth, outputs + 32).SliceColumns(Lead, outputs);
+            float* x = arena.Take(Many * depth), packed = arena.Take(MatrixProduct<T>.PackedLength(Many, depth)), hidden = arena.Take(MatrixProduct<T>.PackedLength(Many, outputs));
+            Numbers(Many * depth).CopyTo(new Span<float>(x, Many * depth));
+            float[][] all = Products(x, Many);
+            foreach (int first in new[] { 0, Many - Few })
+            {
+                float[][] few = Products(x + first * depth, Few);
+                for (int i = 0; i < all.Length; i++)
+                {
+                    int row = all[i].Length / Many;
+                    Assert.Equal(few[i], all[i].AsSpan(first * row, Few * row).ToArray());
+                }
+            }
+
+            GC.KeepAlive(arena);
+
+            float[][] Products(float* x, int tokens)
+            {
+                var results = new float[5][];
+                for (int i = 0; i < results.Length; i++)
+                    results[i] = new float[tokens * outputs * (i == 2 ? depth / Part : 1)];
+                WorkerScratch scratch = Scratch(arena, alone, tokens);
+                fixed (float* plain = results[0], backward = results[1], parts = results[2], sum = results[3], gated = results[4])
+                {
+                    Panels panels = MatrixProduct<T>.Pack(alone, x, depth, tokens, depth, packed);
+                    MatrixProduct<T>.Multiply(alone, panels, [new Product(w, plain, outputs)], scratch);
+                    MatrixProduct<T>.Multiply(alone, panels, [new Product(back, backward, outputs, transposed: true)], scratch);
+                    MatrixProduct<T>.Multiply(alone, panels, [new Product(w, sum, outputs) { PartDepth = Part, Parts = parts }], scratch);
+                    MatrixProduct<T>.MultiplyGated(alone, panels, new Product(w, null, outputs), new Product(up, null, outputs), gated, hidden, scratch);
+                }
+
+                return results;
+            }
         }
 
         /// <summary>A product has the same bits, however many workers share it and its tokens.</summary>
