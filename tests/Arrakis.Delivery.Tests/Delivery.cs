@@ -56,8 +56,9 @@ public sealed class Delivery : IDisposable
         _building.Dispose();
     }
 
-    // Warnings are errors in these builds too: that is what "clean" means of the trim and AOT analyzers. All as for a release, so that none compiles anew what another has.
-    private string[] Isolated => ["--artifacts-path", _folder.File("artifacts"), "-p:ContinuousIntegrationBuild=true", "-warnaserror", "-nologo", "-v", "quiet"];
+    // Warnings are errors in these builds too: that is what "clean" means of the trimmer and of NativeAOT's compiler. The analyzers have been over the same sources in the
+    // solution's own build, and take a third of the time. All as for a release, so that none compiles anew what another has.
+    private string[] Isolated => ["--artifacts-path", _folder.File("artifacts"), "-p:ContinuousIntegrationBuild=true", "-p:RunAnalyzers=false", "-warnaserror", "-nologo", "-v", "quiet"];
 
     private Task<string> Once(string what, Func<Task<string>> build) => _built.GetOrAdd(what, async _ =>
     {
