@@ -35,7 +35,7 @@ internal static unsafe partial class OpenBlas
         s_setThreads = (delegate* unmanaged<int, void>)NativeLibrary.GetExport(s_library, "openblas_set_num_threads");
         string configuration = Text("openblas_get_config"), taken = Text("openblas_get_corename");
         Description = $"{configuration.Split(' ')[1]}, core type {taken}"
-            + (core is null ? "" : $" (as it was told: left to itself, one that does not know the processor leaves AVX-512 unused)");
+            + (core is null ? "" : " (as it was told: left to itself, one that does not know the processor leaves AVX-512 unused)");
     }
 
     /// <summary>Whether the library is there.</summary>

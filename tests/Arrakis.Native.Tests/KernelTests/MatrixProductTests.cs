@@ -198,35 +198,35 @@ public sealed class MatrixProductTests
         /// <summary>Of more activations than L2 keeps, items have more outputs; what a token becomes has the same bits as among a few.</summary>
         private void CheckTall(int outputs, int depth)
         {
-            const int Many = 300, Few = 16, Part = 256, Lead = 31;
-            Assert.True((long)Many * depth * sizeof(float) > Caches.Level2 / 2, $"L2 is {Caches.Level2} bytes");
+            // More than half of L2 by 17 tokens, whatever its size.
+            const int Few = 16, Part = 256, Lead = 31;
+            int many = (Caches.Level2 / 2 / (depth * sizeof(float))) + 17;
             using var alone = new WorkerTeam(1);
             var arena = new Arena();
             WeightMatrix w = Matrix(arena, outputs, depth), up = Matrix(arena, outputs, depth), back = Matrix(arena, depth, outputs + 32).SliceColumns(Lead, outputs);
-            float* x = arena.Take(Many * depth), packed = arena.Take(MatrixProduct<T>.PackedLength(Many, depth)), hidden = arena.Take(MatrixProduct<T>.PackedLength(Many, outputs));
-            Numbers(Many * depth).CopyTo(new Span<float>(x, Many * depth));
-            float[][] all = Products(x, Many);
-            foreach (int first in new[] { 0, Many - Few })
+            float* x = arena.Take(many * depth), packed = arena.Take(MatrixProduct<T>.PackedLength(many, depth)), hidden = arena.Take(MatrixProduct<T>.PackedLength(many, outputs));
+            Numbers(many * depth).CopyTo(new Span<float>(x, many * depth));
+            float[][] all = Products(x, many);
+            foreach (int first in new[] { 0, many - Few })
             {
                 float[][] few = Products(x + first * depth, Few);
                 for (int i = 0; i < all.Length; i++)
                 {
-                    int row = all[i].Length / Many;
+                    int row = all[i].Length / many;
                     Assert.Equal(few[i], all[i].AsSpan(first * row, Few * row).ToArray());
                 }
             }
 
             GC.KeepAlive(arena);
 
-            float[][] Products(float* x, int tokens)
+            float[][] Products(float* from, int tokens)
             {
-                var results = new float[5][];
-                for (int i = 0; i < results.Length; i++)
-                    results[i] = new float[tokens * outputs * (i == 2 ? depth / Part : 1)];
+                int size = tokens * outputs;
+                float[][] results = [new float[size], new float[size], new float[size], new float[size], new float[size * (depth / Part)]];
                 WorkerScratch scratch = Scratch(arena, alone, tokens);
-                fixed (float* plain = results[0], backward = results[1], parts = results[2], sum = results[3], gated = results[4])
+                fixed (float* plain = results[0], backward = results[1], gated = results[2], sum = results[3], parts = results[4])
                 {
-                    Panels panels = MatrixProduct<T>.Pack(alone, x, depth, tokens, depth, packed);
+                    Panels panels = MatrixProduct<T>.Pack(alone, from, depth, tokens, depth, packed);
                     MatrixProduct<T>.Multiply(alone, panels, [new Product(w, plain, outputs)], scratch);
                     MatrixProduct<T>.Multiply(alone, panels, [new Product(back, backward, outputs, transposed: true)], scratch);
                     MatrixProduct<T>.Multiply(alone, panels, [new Product(w, sum, outputs) { PartDepth = Part, Parts = parts }], scratch);
