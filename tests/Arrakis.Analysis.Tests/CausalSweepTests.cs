@@ -162,6 +162,8 @@ public sealed class CausalSweepTests
             yield return InterventionPlan.Of(Intervention.Add(HookPoint.ResidPost, added, layer), Intervention.Zero(HookPoint.Z, 0, 3, 7), Intervention.Zero(HookPoint.Q, 2, 3, 1));
         }
 
+        // Nothing is left to norm at that position.
+        yield return InterventionPlan.Of(Intervention.Zero(HookPoint.Embed, position: 4), Intervention.Zero(HookPoint.Result, 0, position: 4));
         yield return InterventionPlan.Freeze(other);
     }
 

@@ -228,6 +228,28 @@ public sealed class InterventionTests
 
     [Theory]
     [MemberData(nameof(TiersByGroups))]
+    public void Zeroing_what_every_head_writes_leaves_zero(KernelTier tier, int kvHeads) => RandomShapes.Inputs(mostTokens: 31, kvHeads).Sample(input =>
+    {
+        // The norm that follows blows up by 1/√ε what rounding would leave, where nothing else was written.
+        using LlamaModel model = LlamaModel.CreateRandom(input.Config, (ulong)input.Seed);
+        int position = input.Seed % input.Ids.Length;
+        Intervention embed = Intervention.Zero(HookPoint.Embed, position: position);
+        Intervention[] each = [.. Enumerable.Range(0, input.Config.NumAttentionHeads).Select(h => Intervention.Zero(HookPoint.Result, layer: 0, head: h, position: position))];
+        foreach (RecordingPlan recording in new[] { RecordingPlan.All, RecordingPlan.Of(HookPoint.AttnOut, HookPoint.Ln2Normalized) })
+        {
+            using LlamaSession session = model.CreateSession(recording, Engine.Options(tier));
+            foreach (InterventionPlan plan in new[] { InterventionPlan.Of(embed, Intervention.Zero(HookPoint.Result, layer: 0)), InterventionPlan.Of([embed, .. each]) })
+            {
+                session.Interventions = plan;
+                session.Forward(input.Ids);
+                foreach (HookPoint point in new[] { HookPoint.AttnOut, HookPoint.Ln2Normalized })
+                    Assert.All(session.Cache.Flat(point, 0).Slice(position * input.Config.HiddenSize, input.Config.HiddenSize).ToArray(), v => Assert.Equal(0, v));
+            }
+        }
+    }, iter: 3, threads: 1);
+
+    [Theory]
+    [MemberData(nameof(TiersByGroups))]
     public void A_run_with_all_heads_and_MLPs_of_another_has_its_logits(KernelTier tier, int kvHeads) => RandomShapes.Inputs(mostTokens: 31, kvHeads).Sample(input =>
     {
         using LlamaModel model = LlamaModel.CreateRandom(input.Config, (ulong)input.Seed);

@@ -155,22 +155,18 @@ internal sealed unsafe partial class BranchPass<TKernels> : BranchPass where TKe
     private void Results(Branch branch, int layer)
     {
         int rows = branch.Out.Length;
-        Span<float> before = new(_row, _d);
+        Span<bool> changed = stackalloc bool[rows];
+        changed.Clear();
         for (int h = 0; h < _c.NumAttentionHeads && rows > 0; h++)
         {
             if (!AnyTouched(branch, layer, h))
                 continue;
-            // The rows of the normed stream are free here, and are as many.
+            // The rows of the normed stream are free here, and are as many; so are those that queries were made of.
             WriteOf(layer, h, branch, rows);
             for (int i = 0; i < rows; i++)
             {
-                Span<float> row = Row(_normed, i, _d), sum = Row(_written, branch.OutAt + i, _d);
-                row.CopyTo(before);
-                branch.Plan.Apply(HookPoint.Result, layer, branch.Out.First + i, h, row);
-                if (MemoryMarshal.AsBytes(row).SequenceEqual(MemoryMarshal.AsBytes(before)))
-                    continue;
-                TensorPrimitives.Subtract(row, before, before);
-                TensorPrimitives.Add(sum, before, sum);
+                branch.Plan.ApplyResult(
+                    layer, branch.Out.First + i, h, _c.NumAttentionHeads, Row(_normed, i, _d), new(_row, _d), Row(_written, branch.OutAt + i, _d), Row(_gathered, i, _d), ref changed[i]);
             }
         }
     }

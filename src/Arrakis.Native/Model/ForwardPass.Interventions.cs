@@ -12,18 +12,20 @@ internal sealed unsafe partial class ForwardPass<TKernels>
 
     private float* OneHead => workspace.Interventions;
 
-    private float* OneRow => OneHead + Arena.Footprint((long)_tokens * _d);
+    private float* NamedHeads => OneHead + Arena.Footprint((long)_tokens * _d);
+
+    private float* OneRow => NamedHeads + Arena.Footprint((long)_tokens * _d);
 
     private float* ReaderKeys(int reader) => workspace.Interventions + _readersAt + reader * ReaderFloats;
 
     private long _readersAt;
 
-    /// <summary>Floats that a pass needs for its interventions: what one head writes in a chunk, one row, and what readers see.</summary>
+    /// <summary>Floats that a pass needs for its interventions: what one head writes in a chunk, the sum of several, one row, and what readers see.</summary>
     private long InterventionFloats(int chunk)
     {
         if (Interventions is null)
             return 0;
-        _readersAt = Arena.Footprint((long)chunk * _d) + Arena.Footprint(Math.Max(_d, config.HeadDim));
+        _readersAt = 2 * Arena.Footprint((long)chunk * _d) + Arena.Footprint(Math.Max(_d, config.HeadDim));
         return _readersAt + Interventions.Readers * ReaderFloats;
     }
 
@@ -156,14 +158,15 @@ internal sealed unsafe partial class ForwardPass<TKernels>
     private PlanHandle RowInterventions(int layer) => new(
         Interventions is not null && (Interventions.Touches(HookPoint.AttnScores, layer) || Interventions.Touches(HookPoint.Pattern, layer)) ? Interventions : null);
 
-    /// <summary>What a head writes is part of a sum: attn_out changes by as much as it does. A row that keeps its bits changes nothing.</summary>
+    /// <summary>What single heads write, and with it their sum.</summary>
     private void InterveneResult(int layer, float* z, float* attnOut)
     {
         if (Interventions is null || !Interventions.Touches(HookPoint.Result, layer))
             return;
         bool recorded = workspace.Recorded(HookPoint.Result, layer) != null;
         nint stride = recorded ? (nint)config.NumAttentionHeads * _d : _d;
-        var before = new Span<float>(OneRow, _d);
+        Span<bool> changed = stackalloc bool[_tokens];
+        changed.Clear();
         for (int h = 0; h < config.NumAttentionHeads; h++)
         {
             float* result = recorded ? At(HookPoint.Result, layer) + (nint)h * _d : OneHead;
@@ -175,14 +178,9 @@ internal sealed unsafe partial class ForwardPass<TKernels>
                 if (!computed)
                     HeadResult(layer, h, z, result, stride, _tokens, Packed, workspace.Workers);
                 computed = true;
-                var row = new Span<float>(result + t * stride, _d);
-                row.CopyTo(before);
-                Interventions.Apply(HookPoint.Result, layer, _position + t, h, row);
-                if (MemoryMarshal.AsBytes(row).SequenceEqual(MemoryMarshal.AsBytes(before)))
-                    continue;
-                var sum = new Span<float>(attnOut + (nint)t * _d, _d);
-                TensorPrimitives.Subtract(row, before, before);
-                TensorPrimitives.Add(sum, before, sum);
+                Interventions.ApplyResult(
+                    layer, _position + t, h, config.NumAttentionHeads, new(result + t * stride, _d), new(OneRow, _d), new(attnOut + (nint)t * _d, _d),
+                    new(NamedHeads + (nint)t * _d, _d), ref changed[t]);
             }
         }
     }

@@ -1,4 +1,5 @@
 using System.Numerics.Tensors;
+using System.Runtime.InteropServices;
 
 namespace Arrakis.Native;
 
@@ -117,6 +118,50 @@ internal sealed unsafe class BoundInterventions
         }
 
         return done;
+    }
+
+    /// <summary>
+    /// Changes what one head writes at a position, and by as much attn_out, the sum of what all heads write. A row that keeps its bits changes nothing. Where every head
+    /// is named, attn_out is the sum of what they now write, so that all of them zeroed leave zero and not what rounding left, which the next norm would blow up.
+    /// </summary>
+    /// <param name="layer">The layer.</param>
+    /// <param name="position">The position.</param>
+    /// <param name="head">The head; a position's heads come in their order.</param>
+    /// <param name="heads">How many the layer has.</param>
+    /// <param name="row">What it writes: [D].</param>
+    /// <param name="before">Room for one row.</param>
+    /// <param name="attnOut">The sum of all heads: [D].</param>
+    /// <param name="named">Room for the sum of those that are named, the position's own.</param>
+    /// <param name="changed">Whether a head's row has changed so far, the position's own.</param>
+    public void ApplyResult(int layer, int position, int head, int heads, Span<float> row, Span<float> before, Span<float> attnOut, Span<float> named, ref bool changed)
+    {
+        row.CopyTo(before);
+        if (!Apply(HookPoint.Result, layer, position, head, row))
+            return;
+        if (head == 0)
+            row.CopyTo(named);
+        else
+            TensorPrimitives.Add(named, row, named);
+        if (!MemoryMarshal.AsBytes(row).SequenceEqual(MemoryMarshal.AsBytes(before)))
+        {
+            changed = true;
+            TensorPrimitives.Subtract(row, before, before);
+            TensorPrimitives.Add(attnOut, before, attnOut);
+        }
+
+        if (head == heads - 1 && changed && TouchesAll(HookPoint.Result, layer, position, heads))
+            named.CopyTo(attnOut);
+    }
+
+    private bool TouchesAll(HookPoint point, int layer, int position, int heads)
+    {
+        for (int h = 0; h < heads; h++)
+        {
+            if (!Touches(point, layer, position, h))
+                return false;
+        }
+
+        return true;
     }
 
     private static int Index(HookPoint point, int layer) => layer * HookNames.All.Count + (int)point;

@@ -23,7 +23,8 @@ public delegate void InterventionCallback(InterventionSite site, Span<float> val
 /// <remarks>
 /// Positions are those of the sequence, so a plan means the same however a sequence is cut into <c>Forward</c> and <c>Append</c>. Keys and values are shared by a
 /// group of query heads: an intervention there acts on the kv head, unless <see cref="AsReadBy"/> confines it to what one query head sees.
-/// A change of <c>attn.hook_result</c> changes <c>hook_attn_out</c> by what it adds; a change of a norm's scale changes what is divided by it.
+/// A change of <c>attn.hook_result</c> changes <c>hook_attn_out</c> by what it adds, and where every head is named at a position, <c>hook_attn_out</c> is
+/// the sum of what they then write; a change of a norm's scale changes what is divided by it.
 /// </remarks>
 public sealed class Intervention
 {
