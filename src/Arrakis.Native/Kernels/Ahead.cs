@@ -5,8 +5,8 @@ namespace Arrakis.Native.Kernels;
 
 /// <summary>
 /// What a tile does while it computes, because the next tiles will read it: it brings rows of a matrix that lies in main memory into cache (eight rows read
-/// side by side, four bytes at a time, are too slow a pattern for the hardware to run ahead of), or widens half-precision rows. Multiply-adds wait for
-/// each other, not for the instructions of this.
+/// side by side, four bytes at a time, are too slow a pattern for the hardware to run ahead of), and the next panel where panels do not stay in L2, or widens half-precision
+/// rows. Multiply-adds wait for each other, not for the instructions of this.
 /// </summary>
 /// <param name="first">Where the first row begins; null for nothing.</param>
 /// <param name="stride">Bytes from one row to the next.</param>
@@ -16,6 +16,9 @@ internal readonly unsafe struct Ahead(byte* first, nint stride, int rows, int st
 {
     /// <summary>Terms of a tile's sums between two looks ahead: of float32, a cache line.</summary>
     public const int Interval = 16;
+
+    /// <summary>Bytes that are fetched at once.</summary>
+    public const int Line = 64;
 
     public readonly int Rows = rows;
 
@@ -28,6 +31,15 @@ internal readonly unsafe struct Ahead(byte* first, nint stride, int rows, int st
 
     /// <summary>See <see cref="To"/>.</summary>
     public nint ToStride { get; init; }
+
+    /// <summary>Where the lines of a panel begin that are fetched beside the rows; see <see cref="Lines"/>.</summary>
+    public byte* Panel { get; init; }
+
+    /// <summary>How many cache lines of the panel are fetched while a tile goes <see cref="Interval"/> deep, one after the other.</summary>
+    public int Lines { get; init; }
+
+    /// <summary>Bytes of the panel that are <see cref="Interval"/> deep.</summary>
+    public int PanelStep { get; init; }
 
     /// <summary>What widens half-precision numbers.</summary>
     public readonly HalfPrecision.Constants Half = HalfPrecision.Constants.All;
@@ -42,6 +54,9 @@ internal readonly unsafe struct Ahead(byte* first, nint stride, int rows, int st
     {
         byte* at = At(0, k);
         for (int i = 0; i < Rows; i++, at += _stride)
+            Sse.Prefetch1(at);
+        at = Panel + (nint)((uint)k / Interval) * PanelStep;
+        for (int i = 0; i < Lines; i++, at += Line)
             Sse.Prefetch1(at);
     }
 }

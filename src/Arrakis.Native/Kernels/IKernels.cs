@@ -113,11 +113,11 @@ internal unsafe interface IKernels
     static virtual void ScaleAndMask(float* x, int keys, int width, float scale, int diagonal, float* most) =>
         ColumnOperations.ScaleAndMask(x, keys, width, scale, diagonal, most);
 
-    /// <summary>Softmax of every column, in place: e^(x − most[i]) over the column's sum of them.</summary>
+    /// <summary>Softmax of every column, in place: e^(x − most[i]) over the column's sum of them. An exponential below 2⁻¹²⁶ may be taken for zero.</summary>
     static virtual void SoftmaxColumns(float* x, int keys, int width, float* most) =>
         ColumnOperations.SoftmaxColumns(x, keys, width, most);
 
-    /// <summary>y = e^(x − max x) / Σ e^(x − max x) over a row of scores. y may be x; length is at least 1.</summary>
+    /// <summary>y = e^(x − max x) / Σ e^(x − max x) over a row of scores; an exponential below 2⁻¹²⁶ may be taken for zero. y may be x; length is at least 1.</summary>
     static virtual void Softmax(float* x, float* y, int length) =>
         RowOperations.Softmax(x, y, length);
 }

@@ -7,7 +7,8 @@ namespace Arrakis.Native.Kernels;
 // for 11 loads; 32 rows pass over a panel of 48 tokens while it is in L2 (110 KiB at a depth of 576), so that a panel is loaded for four tiles; and a depth
 // block of at most 1,024 keeps rows (128 KiB) and panel (192 KiB) in an L2 of 1 MiB together with the rows that are fetched for the next item. All activations
 // of the part pass through L2 for every item (of 512 tokens 1.2 MB at a depth of 576, 4 MB at 2,048): where they do not stay there, items are taller (RowsOf). With 32 rows, panels
-// are wanted of L3 at some 10 GB/s, all that an Emerald Rapids gives a core; with 128 at a quarter of that, and 512x2048x2048 is 11 % faster.
+// are wanted of L3 at some 10 GB/s, all that an Emerald Rapids gives a core; with 128 at a quarter of that, and 512x2048x2048 is 11 % faster. The first tile of a panel
+// would still have to wait for all of it: so the tiles of the panel before fetch it, each its share, for another 3 to 6 %.
 internal static unsafe partial class MatrixProduct<TKernels>
 {
     private readonly struct TileJob : IJob<TileJob>
@@ -130,6 +131,30 @@ internal static unsafe partial class MatrixProduct<TKernels>
         }
     }
 
+    /// <summary>The panel that comes after one of a part, and is fetched while that is multiplied, where panels do not stay in L2.</summary>
+    private readonly struct NextPanel
+    {
+        private readonly byte* _at;
+        private readonly int _step;
+
+        public NextPanel(in Part part, int p, int k, int then)
+        {
+            if (!Spills(part.X))
+                return;
+            bool last = p + 1 == part.End;
+            Panel panel = part.X[last ? part.First : p + 1];
+            _at = (byte*)panel.At(last ? then : k);
+            _step = panel.Width * sizeof(float) * Ahead.Interval;
+        }
+
+        /// <summary>What a tile fetches of rows, and its share of the panel.</summary>
+        public Ahead With(in Ahead rows, int tile, int tiles)
+        {
+            int lines = _step / Ahead.Line, first = lines * tile / tiles;
+            return rows with { Panel = _at + first * Ahead.Line, Lines = lines * (tile + 1) / tiles - first, PanelStep = _step };
+        }
+    }
+
     private static int Groups(int rows) => (rows + TKernels.TileRows - 1) / TKernels.TileRows;
 
     /// <summary>The tiles of an item: its outputs for the tokens of its part.</summary>
@@ -178,13 +203,14 @@ internal static unsafe partial class MatrixProduct<TKernels>
         {
             Panel panel = part.X[p];
             int vectors = panel.Width / TKernels.Lanes;
+            var follows = new NextPanel(part, p, k, then);
             float* packed = panel.At(k), tiles = sums + part.TilesAt(panel, rows);
             for (int r = 0; r < all; r += TKernels.TileRows)
             {
                 int after = r + TKernels.TileRows;
                 Ahead ahead = inPassing && p == part.First && after < all
                     ? Widening(w, firstRow + after, Math.Min(rows - after, TKernels.TileRows), k, a + after * aStride, aStride)
-                    : next.Part(tile++, count, then);
+                    : follows.With(next.Part(tile++, count, then), r / TKernels.TileRows, groups);
                 float* c = tiles + r * panel.Width;
                 if (bf16)
                     TKernels.BF16Tile(vectors, depth, w.At(firstRow + r, k), w.RowBytes, packed, panel.Width, c, accumulate, in ahead);

@@ -172,7 +172,7 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
     private static int RowsOf(in Panels x, in Product product, int outputs, int workers)
     {
         int rows = LeastRows;
-        if ((long)x.Tokens * x.Depth * sizeof(float) > x.Cut.Parts * (long)Caches.Level2 / 2)
+        if (Spills(x))
         {
             int fits = Caches.Level2 / 4 / (BlockOf(product, x.Depth) * sizeof(float));
             int shared = workers > 1 ? outputs / (LeastItemsOfWorker * workers) : MostRows;
@@ -181,6 +181,9 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
 
         return rows / TKernels.TileRows * TKernels.TileRows;
     }
+
+    /// <summary>Whether the activations of a part take more of L2 than they are left beside weights and sums, so that each item reads them from further away.</summary>
+    private static bool Spills(in Panels x) => (long)x.Tokens * x.Depth * sizeof(float) > x.Cut.Parts * (long)Caches.Level2 / 2;
 
     private static int BlockOf(in Product product, int depth) => product.PartDepth > 0 ? product.PartDepth : DepthBlock(depth);
 
