@@ -68,6 +68,9 @@ internal unsafe interface IKernels
     /// <summary>The same transposition into memory that is not read again soon: past the caches, where a tier can.</summary>
     static abstract void TransposeAway(float* source, nint sourceStride, float* destination, nint destinationStride, int rows, int columns);
 
+    /// <summary>y = value, into memory that is not read again soon.</summary>
+    static virtual void FillAway(float* y, float value, int length) => new Span<float>(y, length).Fill(value);
+
     /// <summary>
     /// Matrix–vector product: y[r] = Σ_k matrix[first + r, k] · x[k] for r below <paramref name="rows"/>, widened in registers.
     /// The matrix must have all its columns (<see cref="WeightMatrix.FirstColumn"/> 0): a slice may begin inside a block.

@@ -178,7 +178,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>
             float* rows = recording + ((nint)block.Head * _callTokens + block.First) * _callKeys;
             TKernels.TransposeAway(block.Scores, block.Width, rows, _callKeys, block.Seen, block.Queries);
             for (nint i = 0; i < block.Queries; i++)
-                new Span<float>(rows + i * _callKeys + block.Seen, _callKeys - block.Seen).Fill(beyond);
+                TKernels.FillAway(rows + i * _callKeys + block.Seen, beyond, _callKeys - block.Seen);
         }
 
         /// <summary>z[q, i] = Σ_s pattern[s, q] v[s, i], a tile of the head's dimensions at a time.</summary>

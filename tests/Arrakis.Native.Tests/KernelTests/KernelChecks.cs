@@ -212,6 +212,15 @@ internal sealed unsafe partial class KernelChecks<T> : KernelChecks
                     to.OnlyFirst(n, name);
                 }
             }
+
+            // From wherever in a cache line.
+            for (int start = 0; start < Math.Min(n, 17); start++)
+            {
+                y.Set(a);
+                T.FillAway(y.Pointer + start, Factor, n - start);
+                SameBits([.. a.Take(start), .. Enumerable.Repeat(Factor, n - start)], y.Values, $"{T.Tier} FillAway {n - start} from {start}");
+                y.OnlyFirst(n, $"{T.Tier} FillAway {n - start} from {start}");
+            }
         }
     }
 

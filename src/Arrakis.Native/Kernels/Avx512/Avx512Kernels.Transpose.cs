@@ -25,6 +25,17 @@ internal readonly unsafe partial struct Avx512Kernels
         Transpose<Away>(source + paired * sourceStride, sourceStride, destination + paired, destinationStride, rows - paired, columns);
     }
 
+    [MethodImpl(MethodImplOptions.AggressiveOptimization)]
+    public static void FillAway(float* y, float value, int length)
+    {
+        int i = Math.Min(length, (int)((-(nint)y & (LineBytes - 1)) / sizeof(float)));
+        new Span<float>(y, i).Fill(value);
+        Vector512<float> line = Vector512.Create(value);
+        for (; i + Width <= length; i += Width)
+            Away.Store(line, y + i);
+        new Span<float>(y + i, length - i).Fill(value);
+    }
+
     /// <summary>
     /// Two lines of a row of the result, one right after the other: past the caches, lines side by side leave an Emerald Rapids at 18 GB/s, single ones of sixteen rows in
     /// turn at 13. <paramref name="rows"/> is a multiple of 32.
