@@ -24,6 +24,9 @@ internal sealed unsafe partial class BranchPass<TKernels> : BranchPass where TKe
     private readonly float* _before, _stream, _normed, _gathered, _queries, _keys, _values, _heads, _written, _gate, _up, _logits;
     private readonly float* _row;
 
+    // Of a variant's rows, those in which a head has come to write something else.
+    private readonly bool[] _changed;
+
     public BranchPass(LlamaModel model, ActivationCache run, CausalMetric metric, int rows, AnalysisOptions options)
     {
         (_run, _metric, _c, _weights) = (run, metric, model.Config, model.Weights);
@@ -47,6 +50,7 @@ internal sealed unsafe partial class BranchPass<TKernels> : BranchPass where TKe
         _up = _compute.Take((long)rows * _f);
         _logits = _compute.Take((long)rows * logits);
         _row = _compute.Take(_d);
+        _changed = new bool[rows];
         TakeAttention(run.Tokens);
     }
 
@@ -155,8 +159,7 @@ internal sealed unsafe partial class BranchPass<TKernels> : BranchPass where TKe
     private void Results(Branch branch, int layer)
     {
         int rows = branch.Out.Length;
-        Span<bool> changed = stackalloc bool[rows];
-        changed.Clear();
+        Array.Clear(_changed);
         for (int h = 0; h < _c.NumAttentionHeads && rows > 0; h++)
         {
             if (!AnyTouched(branch, layer, h))
@@ -166,7 +169,7 @@ internal sealed unsafe partial class BranchPass<TKernels> : BranchPass where TKe
             for (int i = 0; i < rows; i++)
             {
                 branch.Plan.ApplyResult(
-                    layer, branch.Out.First + i, h, _c.NumAttentionHeads, Row(_normed, i, _d), new(_row, _d), Row(_written, branch.OutAt + i, _d), Row(_gathered, i, _d), ref changed[i]);
+                    layer, branch.Out.First + i, h, Row(_normed, i, _d), new(_row, _d), Row(_written, branch.OutAt + i, _d), Row(_gathered, i, _d), ref _changed[i]);
             }
         }
     }

@@ -1,5 +1,4 @@
 using System.Runtime.CompilerServices;
-using System.Runtime.Intrinsics.X86;
 
 namespace Arrakis.Native.Kernels;
 
@@ -17,9 +16,6 @@ internal readonly unsafe struct Ahead(byte* first, nint stride, int rows, int st
     /// <summary>Terms of a tile's sums between two looks ahead: of float32, a cache line.</summary>
     public const int Interval = 16;
 
-    /// <summary>Bytes that are fetched at once.</summary>
-    public const int Line = 64;
-
     public readonly int Rows = rows;
 
     private readonly byte* _first = first;
@@ -32,13 +28,13 @@ internal readonly unsafe struct Ahead(byte* first, nint stride, int rows, int st
     /// <summary>See <see cref="To"/>.</summary>
     public nint ToStride { get; init; }
 
-    /// <summary>Where the lines of a panel begin that are fetched beside the rows; see <see cref="Lines"/>.</summary>
+    /// <summary>Where that begins which is fetched of a panel beside the rows.</summary>
     public byte* Panel { get; init; }
 
-    /// <summary>How many cache lines of the panel are fetched while a tile goes <see cref="Interval"/> deep, one after the other.</summary>
-    public int Lines { get; init; }
+    /// <summary>Bytes of the panel that are fetched while a tile goes <see cref="Interval"/> deep.</summary>
+    public int PanelBytes { get; init; }
 
-    /// <summary>Bytes of the panel that are <see cref="Interval"/> deep.</summary>
+    /// <summary>Bytes from there to what is fetched next.</summary>
     public int PanelStep { get; init; }
 
     /// <summary>What widens half-precision numbers.</summary>
@@ -54,9 +50,7 @@ internal readonly unsafe struct Ahead(byte* first, nint stride, int rows, int st
     {
         byte* at = At(0, k);
         for (int i = 0; i < Rows; i++, at += _stride)
-            Sse.Prefetch1(at);
-        at = Panel + (nint)((uint)k / Interval) * PanelStep;
-        for (int i = 0; i < Lines; i++, at += Line)
-            Sse.Prefetch1(at);
+            Streaming.IntoL2.Prefetch(at);
+        Streaming.Fetch<Streaming.IntoL2>(Panel + (nint)((uint)k / Interval) * PanelStep, PanelBytes);
     }
 }

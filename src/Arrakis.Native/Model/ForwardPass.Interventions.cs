@@ -179,8 +179,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>
                     HeadResult(layer, h, z, result, stride, _tokens, Packed, workspace.Workers);
                 computed = true;
                 Interventions.ApplyResult(
-                    layer, _position + t, h, config.NumAttentionHeads, new(result + t * stride, _d), new(OneRow, _d), new(attnOut + (nint)t * _d, _d),
-                    new(NamedHeads + (nint)t * _d, _d), ref changed[t]);
+                    layer, _position + t, h, new(result + t * stride, _d), new(OneRow, _d), new(attnOut + (nint)t * _d, _d), new(NamedHeads + (nint)t * _d, _d), ref changed[t]);
             }
         }
     }

@@ -127,13 +127,12 @@ internal sealed unsafe class BoundInterventions
     /// <param name="layer">The layer.</param>
     /// <param name="position">The position.</param>
     /// <param name="head">The head; a position's heads come in their order.</param>
-    /// <param name="heads">How many the layer has.</param>
     /// <param name="row">What it writes: [D].</param>
     /// <param name="before">Room for one row.</param>
     /// <param name="attnOut">The sum of all heads: [D].</param>
     /// <param name="named">Room for the sum of those that are named, the position's own.</param>
     /// <param name="changed">Whether a head's row has changed so far, the position's own.</param>
-    public void ApplyResult(int layer, int position, int head, int heads, Span<float> row, Span<float> before, Span<float> attnOut, Span<float> named, ref bool changed)
+    public void ApplyResult(int layer, int position, int head, Span<float> row, Span<float> before, Span<float> attnOut, Span<float> named, ref bool changed)
     {
         row.CopyTo(before);
         if (!Apply(HookPoint.Result, layer, position, head, row))
@@ -149,15 +148,15 @@ internal sealed unsafe class BoundInterventions
             TensorPrimitives.Add(attnOut, before, attnOut);
         }
 
-        if (head == heads - 1 && changed && TouchesAll(HookPoint.Result, layer, position, heads))
+        if (head == _model.Config.NumAttentionHeads - 1 && changed && TouchesAllResults(layer, position))
             named.CopyTo(attnOut);
     }
 
-    private bool TouchesAll(HookPoint point, int layer, int position, int heads)
+    private bool TouchesAllResults(int layer, int position)
     {
-        for (int h = 0; h < heads; h++)
+        for (int h = 0; h < _model.Config.NumAttentionHeads; h++)
         {
-            if (!Touches(point, layer, position, h))
+            if (!Touches(HookPoint.Result, layer, position, h))
                 return false;
         }
 

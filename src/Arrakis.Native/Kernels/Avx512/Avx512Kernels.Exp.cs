@@ -104,7 +104,7 @@ internal readonly unsafe partial struct Avx512Kernels
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     private static Vector512<float> Exp(Vector512<float> x)
     {
-        // Subnormal results, and a scale that ends below them, cost an Intel core a call of microcode, some 300 cycles: a mask's −∞ would cost thirty times what a score does.
+        // Subnormal results, and a scale that ends below them, cost an Intel core a call of microcode, some 300 cycles: a mask's −∞ would cost twenty times what a score does.
         Vector512<float> least = Vector512.Create(-87.33654f), visible = Avx512F.CompareNotLessThan(x, least);
         // Beyond these bounds the result is 0 or infinity, and n stays finite. Of two operands the instruction returns the second where one is NaN.
         x = Avx512F.Min(Vector512.Create(130f), Avx512F.Max(least, x));

@@ -15,11 +15,14 @@ internal static unsafe class Streaming
     /// </summary>
     public const int OnePage = 4096, TwoPages = 8192;
 
+    /// <summary>Bytes that are fetched at once.</summary>
+    public const int Line = 64;
+
     /// <summary>Fetches the cache lines of a run of <paramref name="bytes"/>.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
     public static void Fetch<THint>(byte* at, int bytes) where THint : struct, IHint
     {
-        for (int line = 0; line < bytes; line += 64)
+        for (int line = 0; line < bytes; line += Line)
             THint.Prefetch(at + line);
     }
 
@@ -34,6 +37,13 @@ internal static unsafe class Streaming
     {
         [MethodImpl(MethodImplOptions.AggressiveInlining)]
         public static void Prefetch(byte* line) => Sse.PrefetchNonTemporal(line);
+    }
+
+    /// <summary>Into L2, which is soon enough for what a tile reads later.</summary>
+    public readonly struct IntoL2 : IHint
+    {
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static void Prefetch(byte* line) => Sse.Prefetch1(line);
     }
 
     /// <summary>
