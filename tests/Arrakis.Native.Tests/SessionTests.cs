@@ -53,6 +53,42 @@ public sealed class SessionTests
             Engine.SameBits(one, Engine.Record(model, input.Ids, Engine.Options(tier, threads)), $"{tier}, {threads} threads");
     }, iter: 20, threads: 1);
 
+    // What is recorded decides how far all tokens go through the last block; 530 tokens are two chunks, which two workers take in strands.
+    [Theory]
+    [MemberData(nameof(Engine.Tiers), MemberType = typeof(Engine))]
+    public void What_of_the_last_block_nobody_reads_changes_no_bit_of_the_rest(KernelTier tier)
+    {
+        RandomShapes.Inputs().Sample(input => Check(input, 1 + input.Seed % 3), iter: 20, threads: 1);
+        int[] ids = [.. Enumerable.Range(0, 530).Select(i => i * 7 % 29)];
+        var config = new LlamaConfig { HiddenSize = 24, IntermediateSize = 20, NumHiddenLayers = 2, NumAttentionHeads = 2, NumKeyValueHeads = 1, HeadDim = 16, VocabSize = 29 };
+        Check(new RandomInput(config, ids, Seed: 5), threads: 2);
+
+        void Check(RandomInput input, int threads)
+        {
+            using LlamaModel model = LlamaModel.CreateRandom(input.Config, (ulong)input.Seed);
+            // Later tokens show what is left in the cache of keys and values.
+            int[] more = [.. input.Ids.Take(3)];
+            Dictionary<string, float[]> whole = Run(RecordingPlan.All, out float[] expected);
+            foreach (HookPoint? point in HookNames.All.Select(p => (HookPoint?)p).Prepend(null))
+            {
+                string what = $"{tier}, {threads} threads, recording {point}, {input}";
+                Dictionary<string, float[]> part = Run(point is { } one ? RecordingPlan.Of(one) : RecordingPlan.None, out float[] actual);
+                Assert.Equal(expected.Select(BitConverter.SingleToInt32Bits), actual.Select(BitConverter.SingleToInt32Bits));
+                Engine.SameBits(whole.Where(w => part.ContainsKey(w.Key)).ToDictionary(), part, what);
+            }
+
+            Dictionary<string, float[]> Run(RecordingPlan plan, out float[] logits)
+            {
+                using LlamaSession session = model.CreateSession(plan, Engine.Options(tier, threads));
+                float[] first = session.Forward(input.Ids).ToArray();
+                Dictionary<string, float[]> recorded = Engine.Values(session.Cache);
+                float[] second = session.Append(more).ToArray();
+                logits = [.. first, .. second, .. session.Append(more.AsSpan(0, 1))];
+                return recorded;
+            }
+        }
+    }
+
     [Fact]
     public void A_saved_recording_comes_back_with_the_same_bits_and_is_plain_safetensors()
     {

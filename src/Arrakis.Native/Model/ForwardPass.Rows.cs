@@ -45,12 +45,12 @@ internal sealed unsafe partial class ForwardPass<TKernels>
 
     private void Add(float* a, float* b, float* y) => team.Run(new AddJob(a, b, y, _d, _tokens), RowItems, RowWork(_d));
 
-    /// <summary>rotQ = q rotated; keys, rotated, and values go into the cache.</summary>
-    private void RotateAndStore(int layer, float* q, float* k, float* v, float* rotQ)
+    /// <summary>rotQ = q rotated, of <paramref name="heads"/> heads; keys, rotated, and values go into the cache.</summary>
+    private void RotateAndStore(int layer, int heads, float* q, float* k, float* v, float* rotQ)
     {
         float* rotK = workspace.Recorded(HookPoint.RotK, layer);
         var job = new RotateJob(
-            config.HeadDim, config.NumAttentionHeads, config.NumKeyValueHeads, _tokens, config.RotaryLayout, q, k, v, rotQ,
+            config.HeadDim, heads, config.NumKeyValueHeads, _tokens, config.RotaryLayout, q, k, v, rotQ,
             rotK == null ? null : At(HookPoint.RotK, layer),
             cache.Keys(layer) + (nint)_position * cache.RowStride, cache.Values(layer) + (nint)_position * cache.RowStride, cache.RowStride, cache.HeadStride,
             Address(_rotary.Cos) + (nint)_position * (config.HeadDim / 2), Address(_rotary.Sin) + (nint)_position * (config.HeadDim / 2));

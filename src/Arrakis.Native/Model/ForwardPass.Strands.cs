@@ -75,7 +75,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>
         (_whole, _before, _layersStored) = (whole, before, 0);
         (_chunk, _inChunk) = (whole._chunk, start);
         (_first, _tokens, _position) = (whole._first + start, end - start, whole._position + start);
-        (_callTokens, _callKeys, _rotary, ReadAhead) = (whole._callTokens, whole._callKeys, whole._rotary, whole.ReadAhead);
+        (_callTokens, _callKeys, _lastBlock, _rotary, ReadAhead) = (whole._callTokens, whole._callKeys, whole._lastBlock, whole._rotary, whole.ReadAhead);
         _cut = MatrixProduct<TKernels>.CutOf(_tokens, team.Size, weights.Layers[0].Gate.Type);
     }
 

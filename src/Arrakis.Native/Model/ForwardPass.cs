@@ -69,7 +69,21 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
     private int _position;
     private int _callTokens;
     private int _callKeys;
+    private Extent _lastBlock;
     private RotaryTable.Values _rotary = rotary.For(0);
+
+    /// <summary>How far all tokens go through a block.</summary>
+    private enum Extent
+    {
+        /// <summary>To the keys and values that later tokens look at.</summary>
+        Keys,
+
+        /// <summary>To what every head mixes, <see cref="HookPoint.Z"/>.</summary>
+        Attention,
+
+        /// <summary>To its end.</summary>
+        Whole,
+    }
 
     public override void Run(ReadOnlySpan<int> ids, int past, CancellationToken cancellation)
     {
@@ -86,6 +100,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
         long perWorker = Math.Max(MatrixProduct<TKernels>.ScratchLength(chunk), AttentionScratch(config, _callKeys));
         workspace.Prepare(_callTokens, _callKeys, chunk, packed, hidden, team.Size, Arena.Footprint(perWorker), InterventionFloats(chunk));
 
+        _lastBlock = LastBlock();
         Clock?.Start();
         for (_first = 0; _first < ids.Length; _first += _tokens)
         {
@@ -98,8 +113,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
                 BlocksInStrands(cancellation);
             else
                 Blocks(cancellation);
-            Unembed();
-            Clock?.Lap(PassStage.Unembed);
+            Finish();
         }
 
         // What this thread stored past the caches is to be seen by whoever is handed the recording; workers' stores are, since they were counted off.
@@ -107,13 +121,39 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
             Sse.StoreFence();
     }
 
+    /// <summary>
+    /// Of the last block and the logits, nobody reads more than the last token's, unless they are recorded or a plan may change them: its other tokens are done where no later
+    /// token looks at them any more. Of thirty blocks' arithmetic that is a thirtieth.
+    /// </summary>
+    private Extent LastBlock()
+    {
+        if (_callTokens == 1 || Interventions is not null || RecordedOfLastBlock(HookPoint.Result, HookPoint.Logits))
+            return Extent.Whole;
+        return RecordedOfLastBlock(HookPoint.Q, HookPoint.Q) || RecordedOfLastBlock(HookPoint.RotQ, HookPoint.RotQ) || RecordedOfLastBlock(HookPoint.AttnScores, HookPoint.Z)
+            ? Extent.Attention
+            : Extent.Keys;
+    }
+
+    /// <summary>Whether any of a run of hook points, in the order of the pass, is recorded in the last block or after it.</summary>
+    private bool RecordedOfLastBlock(HookPoint first, HookPoint last)
+    {
+        for (HookPoint point = first; point <= last; point++)
+        {
+            if (workspace.Recorded(point, point.IsPerLayer() ? config.NumHiddenLayers - 1 : 0) != null)
+                return true;
+        }
+
+        return false;
+    }
+
     private void Blocks(CancellationToken cancellation)
     {
-        for (int layer = 0; layer < config.NumHiddenLayers && _whole is not { _failed: true }; layer++)
+        int last = config.NumHiddenLayers - 1;
+        for (int layer = 0; layer <= last && _whole is not { _failed: true }; layer++)
         {
             cancellation.ThrowIfCancellationRequested();
             ReadAhead?.WaitFor(layer);
-            Block(layer);
+            Block(layer, layer < last ? Extent.Whole : _lastBlock);
             Progress?.Report((_first - _inChunk + _chunk * (layer + 1.0) / config.NumHiddenLayers) / _callTokens);
         }
     }
@@ -122,9 +162,12 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
 
     private float* Normed => workspace.Normed + (nint)_inChunk * _d;
 
-    private float* Packed => workspace.Packed + (nint)_inChunk * Math.Max(Math.Max(_d, _f), _q);
+    // Whole vectors of tokens are packed.
+    private nint PackedInChunk => _inChunk / TKernels.Lanes * TKernels.Lanes;
 
-    private float* PackedHidden => workspace.PackedHidden + (nint)_inChunk * _f;
+    private float* Packed => workspace.Packed + PackedInChunk * Math.Max(Math.Max(_d, _f), _q);
+
+    private float* PackedHidden => workspace.PackedHidden + PackedInChunk * _f;
 
     private void Embed(ReadOnlySpan<int> ids)
     {
@@ -134,7 +177,26 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
         Intervene(0, HookPoint.Embed);
     }
 
-    private void Block(int layer)
+    /// <summary>The rest of the last block, where it is the last token's alone, and the logits.</summary>
+    private void Finish()
+    {
+        if (_lastBlock != Extent.Whole)
+        {
+            if (_first + _tokens < _callTokens)
+                return;
+            // A strand of one token. What of it was done with the others is done again, to the same bits.
+            _inChunk = _tokens - 1;
+            (_first, _position, _tokens) = (_first + _inChunk, _position + _inChunk, 1);
+            _cut = MatrixProduct<TKernels>.CutOf(_tokens, team.Size, weights.Layers[0].Gate.Type);
+            Block(config.NumHiddenLayers - 1, Extent.Whole);
+        }
+
+        Unembed();
+        Clock?.Lap(PassStage.Unembed);
+        _inChunk = 0;
+    }
+
+    private void Block(int layer, Extent extent)
     {
         LlamaLayer w = weights.Layers[layer];
         float* pre = At(HookPoint.ResidPre, layer), mid = At(HookPoint.ResidMid, layer), post = At(HookPoint.ResidPost, layer);
@@ -145,16 +207,23 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
         Intervene(layer, HookPoint.ResidPre);
         Panels x = Norm(layer, HookPoint.Ln1Scale, HookPoint.Ln1Normalized, pre, w.AttentionNorm);
         Clock?.Lap(PassStage.AttentionNorm, layer);
-        Project(Normed, x, [new(w.Query, q, _q), new(w.Key, k, _kv), new(w.Value, v, _kv)]);
+        if (extent == Extent.Keys)
+            Project(Normed, x, [new(w.Key, k, _kv), new(w.Value, v, _kv)]);
+        else
+            Project(Normed, x, [new(w.Query, q, _q), new(w.Key, k, _kv), new(w.Value, v, _kv)]);
         Intervene(layer, HookPoint.Q, HookPoint.K, HookPoint.V);
         Clock?.Lap(PassStage.QueryKeyValue, layer);
-        RotateAndStore(layer, q, k, v, rotQ);
+        RotateAndStore(layer, extent == Extent.Keys ? 0 : config.NumAttentionHeads, q, k, v, rotQ);
         InterveneRotated(layer, k);
         Clock?.Lap(PassStage.Rotate, layer);
+        if (extent == Extent.Keys)
+            return;
         AwaitKeysOfEarlierStrands(layer);
         Panels mixed = Attend(layer, rotQ, z);
         Intervene(layer, HookPoint.Z);
         Clock?.Lap(PassStage.Attend, layer);
+        if (extent == Extent.Attention)
+            return;
         ProjectHeads(layer, z, mixed, attnOut);
         InterveneResult(layer, z, attnOut);
         Intervene(layer, HookPoint.AttnOut);
