@@ -20,7 +20,13 @@ internal unsafe interface IKernels
     /// <summary>Rows of a tile: outputs of a projection, keys of a score, or queries of a weighted sum.</summary>
     static abstract int TileRows { get; }
 
-    /// <summary>Whether <see cref="Tile"/> widens while it computes: rows of half-precision elements, if its depth is a multiple of <see cref="Ahead.Interval"/>.</summary>
+    /// <summary>Vectors across a <see cref="WideTile"/> at the most, one more than <see cref="TileVectors"/>; 0 for a tier that has none.</summary>
+    static virtual int WideVectors => 0;
+
+    /// <summary>Rows of a <see cref="WideTile"/>.</summary>
+    static virtual int WideRows => 0;
+
+    /// <summary>Whether <see cref="Tile"/> and <see cref="WideTile"/> widen while they compute: rows of half-precision elements, if its depth is a multiple of <see cref="Ahead.Interval"/>.</summary>
     static virtual bool WidensAhead => false;
 
     /// <summary>Whether <see cref="BF16Tile"/> is there and faster than to widen rows for <see cref="Tile"/>.</summary>
@@ -47,6 +53,11 @@ internal unsafe interface IKernels
     /// <param name="accumulate">Whether to add to the tile instead of setting it.</param>
     /// <param name="ahead">What to widen meanwhile, in a tier that <see cref="WidensAhead"/>, or to bring into cache, which a tier may leave be.</param>
     static abstract void Tile(int vectors, int depth, float* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead = default);
+
+    /// <summary><see cref="Tile"/> with <see cref="WideRows"/> rows and 1 … <see cref="WideVectors"/> vectors: the same terms in the same order.</summary>
+    static virtual void WideTile(
+        int vectors, int depth, float* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead = default) =>
+        throw new NotSupportedException($"{nameof(WideVectors)} is 0");
 
     /// <summary>
     /// The same tile over rows of <see cref="ElementType.BF16"/> as they are stored, <paramref name="aStride"/> bytes apart: the bits are those of the rows widened.

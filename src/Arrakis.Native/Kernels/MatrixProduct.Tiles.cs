@@ -110,7 +110,7 @@ internal static unsafe partial class MatrixProduct<TKernels>
         public int Tokens => X.Cut.Start(End) - _start;
 
         /// <summary>Where a panel's tiles begin among the part's: [rows rounded up to tiles, tokens of the panel], dense, panel after panel.</summary>
-        public nint TilesAt(in Panel panel, int rows) => (nint)(panel.Start - _start) * Groups(rows) * TKernels.TileRows;
+        public nint TilesAt(in Panel panel, int rows) => (nint)(panel.Start - _start) * RoundUp(rows, TileRowsOf(X.Cut));
     }
 
     /// <summary>The rows of a matrix that a worker reads after those that it computes with.</summary>
@@ -155,8 +155,6 @@ internal static unsafe partial class MatrixProduct<TKernels>
         }
     }
 
-    private static int Groups(int rows) => (rows + TKernels.TileRows - 1) / TKernels.TileRows;
-
     /// <summary>The tiles of an item: its outputs for the tokens of its part.</summary>
     private static void Multiply(in Part part, in Product product, int firstRow, int rows, in NextRows next, float* scratch, float* tiles)
     {
@@ -188,8 +186,9 @@ internal static unsafe partial class MatrixProduct<TKernels>
         in Part part, in Product product, int firstRow, int rows, int k, int depth, in NextRows next, int then, float* scratch, float* sums, bool accumulate)
     {
         ref readonly WeightMatrix w = ref product.W;
-        int groups = Groups(rows), all = groups * TKernels.TileRows, tile = 0;
-        bool bf16 = w.Type == ElementType.BF16 && InPlace(w.Type) && !product.Transposed && rows == all;
+        bool wide = part.X.Cut.Wide;
+        int tileRows = TileRowsOf(part.X.Cut), all = RoundUp(rows, tileRows), groups = all / tileRows, tile = 0;
+        bool bf16 = w.Type == ElementType.BF16 && InPlace(w.Type) && !product.Transposed && rows == all && !wide;
         // Half-precision rows are widened for a tile while the one before it computes; only the first tile's before that.
         bool inPassing = TKernels.WidensAhead && w.Type == ElementType.F16 && !product.Transposed && depth % Ahead.Interval == 0;
         int count = (part.End - part.First) * groups - (inPassing ? groups - 1 : 0);
@@ -197,7 +196,7 @@ internal static unsafe partial class MatrixProduct<TKernels>
         float* a =
             bf16 ? null :
             product.Transposed ? Columns(w, firstRow, rows, all, k, depth, scratch, out aStride) :
-            inPassing ? Rows(w, firstRow, Math.Min(rows, TKernels.TileRows), TKernels.TileRows, k, depth, scratch, out aStride) :
+            inPassing ? Rows(w, firstRow, Math.Min(rows, tileRows), tileRows, k, depth, scratch, out aStride) :
             Rows(w, firstRow, rows, all, k, depth, scratch, out aStride);
         for (int p = part.First; p < part.End; p++)
         {
@@ -205,15 +204,17 @@ internal static unsafe partial class MatrixProduct<TKernels>
             int vectors = panel.Width / TKernels.Lanes;
             var follows = new NextPanel(part, p, k, then);
             float* packed = panel.At(k), tiles = sums + part.TilesAt(panel, rows);
-            for (int r = 0; r < all; r += TKernels.TileRows)
+            for (int r = 0; r < all; r += tileRows)
             {
-                int after = r + TKernels.TileRows;
+                int after = r + tileRows;
                 Ahead ahead = inPassing && p == part.First && after < all
-                    ? Widening(w, firstRow + after, Math.Min(rows - after, TKernels.TileRows), k, a + after * aStride, aStride)
-                    : follows.With(next.Part(tile++, count, then), r / TKernels.TileRows, groups);
+                    ? Widening(w, firstRow + after, Math.Min(rows - after, tileRows), k, a + after * aStride, aStride)
+                    : follows.With(next.Part(tile++, count, then), r / tileRows, groups);
                 float* c = tiles + r * panel.Width;
                 if (bf16)
                     TKernels.BF16Tile(vectors, depth, w.At(firstRow + r, k), w.RowBytes, packed, panel.Width, c, accumulate, in ahead);
+                else if (wide)
+                    TKernels.WideTile(vectors, depth, a + r * aStride, aStride, 1, packed, panel.Width, c, accumulate, in ahead);
                 else
                     TKernels.Tile(vectors, depth, a + r * aStride, aStride, 1, packed, panel.Width, c, accumulate, in ahead);
             }

@@ -56,13 +56,13 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
     public const int PackedAtOnce = 16;
 
     /// <summary>Tokens of the widest panel.</summary>
-    public static int MostPanelTokens => TKernels.Lanes * TKernels.TileVectors;
+    public static int MostPanelTokens => TKernels.Lanes * Math.Max(TKernels.TileVectors, TKernels.WideVectors);
 
     // Tokens of the shortest part of a product that workers share, if nothing is widened for it; of any tier.
     private const int LeastPart = 64;
 
     // Outputs of an item, before they are whole tiles: of few tokens, and at the most.
-    private const int LeastRows = 32, MostRows = 128;
+    private const int LeastRows = 32, LeastWideRows = 48, MostRows = 128;
 
     // Fewer items are not shared out evenly.
     private const int LeastItemsOfWorker = 3;
@@ -71,8 +71,20 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
     /// How <paramref name="tokens"/> are divided for products with matrices of a type that workers share. Every part reads all weights, and widens what is not in place: it is
     /// for no fewer than two workers, where there are more than one, and no shorter than is worth that.
     /// </summary>
-    public static Cut CutOf(int tokens, int workers, ElementType type) =>
-        Cut.Of(tokens, TKernels.Lanes, TKernels.TileVectors, Math.Min(workers / 2, tokens / (InPlace(type) ? LeastPart : 2 * LeastPart)));
+    public static Cut CutOf(int tokens, int workers, ElementType type)
+    {
+        int parts = Math.Min(workers / 2, tokens / (InPlace(type) ? LeastPart : 2 * LeastPart));
+        Cut cut = Cut.Of(tokens, TKernels.Lanes, TKernels.TileVectors, parts);
+        if (TKernels.WideVectors == 0)
+            return cut;
+        // Panels narrower than a tile load more for every multiply-add. Where a third of them are, or more, and wide panels are fewer, those are better; else the others are as good.
+        Cut wide = Cut.Of(tokens, TKernels.Lanes, TKernels.WideVectors, parts) with { Wide = true };
+        int narrower = (cut.Panels * TKernels.TileVectors) - ((tokens + TKernels.Lanes - 1) / TKernels.Lanes);
+        return wide.Panels < cut.Panels && 3 * narrower >= cut.Panels ? wide : cut;
+    }
+
+    /// <summary>Rows of a tile over the panels of a cut.</summary>
+    private static int TileRowsOf(in Cut cut) => cut.Wide ? TKernels.WideRows : TKernels.TileRows;
 
     /// <summary>
     /// Tokens of which one worker had better multiply all weights of a type by itself; of fewer it shares them, and their widening, with others. Rows that are widened beside
@@ -171,15 +183,15 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
     /// </summary>
     private static int RowsOf(in Panels x, in Product product, int outputs, int workers)
     {
-        int rows = LeastRows;
+        int tileRows = TileRowsOf(x.Cut), least = x.Cut.Wide ? LeastWideRows : LeastRows, rows = least;
         if (Spills(x))
         {
             int fits = Caches.Level2 / 4 / (BlockOf(product, x.Depth) * sizeof(float));
             int shared = workers > 1 ? outputs / (LeastItemsOfWorker * workers) : MostRows;
-            rows = Math.Clamp(Math.Min(fits, shared) / LeastRows * LeastRows, LeastRows, MostRows);
+            rows = Math.Clamp(Math.Min(fits, shared) / least * least, least, MostRows);
         }
 
-        return rows / TKernels.TileRows * TKernels.TileRows;
+        return rows / tileRows * tileRows;
     }
 
     /// <summary>Whether the activations of a part take more of L2 than they are left beside weights and sums, so that each item reads them from further away.</summary>

@@ -8,7 +8,8 @@ namespace Arrakis.Native.Kernels;
 /// <param name="Lanes">Tokens of a vector.</param>
 /// <param name="Panels">How many panels.</param>
 /// <param name="Parts">How many parts; a divisor of the panels.</param>
-internal readonly record struct Cut(int Tokens, int Lanes, int Panels, int Parts)
+/// <param name="Wide">Whether the panels are those of <see cref="IKernels.WideTile"/>.</param>
+internal readonly record struct Cut(int Tokens, int Lanes, int Panels, int Parts, bool Wide = false)
 {
     /// <summary>At most so many parts, and in each as few panels of at most so many vectors as can be; of no tokens none.</summary>
     public static Cut Of(int tokens, int lanes, int mostVectors, int mostParts)

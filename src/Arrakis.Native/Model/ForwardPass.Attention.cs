@@ -33,7 +33,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>
     private Panels Attend(int layer, float* rotQ, float* z)
     {
         bool packs = _callTokens > 1 && Interventions is null && _callKeys <= ManyKeys &&
-            config.HeadDim % TKernels.TileRows == 0 && config.HeadDim <= MatrixProduct<TKernels>.MostDepth;
+            config.HeadDim >= TKernels.TileRows && config.HeadDim <= MatrixProduct<TKernels>.MostDepth;
         Panels panels = packs ? new(Packed, _q, _cut) : default;
         int next = AttendReaders(layer, rotQ, z);
         Attend(
@@ -134,12 +134,8 @@ internal sealed unsafe partial class ForwardPass<TKernels>
             TKernels.Transpose(_q + block.First * QueryStride + (nint)block.Head * _headDim, QueryStride, block.Packed, block.Width, block.Queries, _headDim);
             for (nint k = 0; k < _headDim && block.Queries < block.Width; k++)
                 new Span<float>(block.Packed + k * block.Width + block.Queries, block.Width - block.Queries).Clear();
-            for (int s = 0; s < block.Seen; s += TKernels.TileRows)
-            {
-                TKernels.Tile(
-                    block.Width / TKernels.Lanes, _headDim, keys + (nint)s * _rowStride, _rowStride, 1, block.Packed, block.Width,
-                    block.Scores + (nint)s * block.Width, accumulate: false);
-            }
+            for (int s = 0; s < block.Seen; s += block.TileRows)
+                Tile(block, _headDim, keys + (nint)s * _rowStride, _rowStride, 1, block.Packed, block.Scores + (nint)s * block.Width);
         }
 
         /// <summary>Every column of scores becomes its query's pattern over the keys that it may see, and zero beyond.</summary>
@@ -184,14 +180,24 @@ internal sealed unsafe partial class ForwardPass<TKernels>
         /// <summary>z[q, i] = Σ_s pattern[s, q] v[s, i], a tile of the head's dimensions at a time.</summary>
         private void Mix(in Block block, float* values)
         {
-            for (int d = 0; d < _headDim; d += TKernels.TileRows)
+            for (int next = 0; next < _headDim; next += block.TileRows)
             {
+                // A last tile begins where it ends with the head, and does again what the one before it did.
+                int d = Math.Max(0, Math.Min(next, _headDim - block.TileRows));
                 nint column = (nint)block.Head * _headDim + d;
                 float* tile = _packed == null ? block.Tile : _packed + block.First * QueryStride + column * block.Width;
-                TKernels.Tile(block.Width / TKernels.Lanes, block.Seen, values + d, 1, _rowStride, block.Scores, block.Width, tile, accumulate: false);
+                Tile(block, block.Seen, values + d, 1, _rowStride, block.Scores, tile);
                 if (_z != null)
-                    TKernels.Transpose(tile, block.Width, _z + block.First * QueryStride + column, QueryStride, Math.Min(TKernels.TileRows, _headDim - d), block.Queries);
+                    TKernels.Transpose(tile, block.Width, _z + block.First * QueryStride + column, QueryStride, Math.Min(block.TileRows, _headDim - d), block.Queries);
             }
+        }
+
+        private static void Tile(in Block block, int depth, float* a, nint aStride, nint aStep, float* panel, float* c)
+        {
+            if (block.Wide)
+                TKernels.WideTile(block.Width / TKernels.Lanes, depth, a, aStride, aStep, panel, block.Width, c, accumulate: false);
+            else
+                TKernels.Tile(block.Width / TKernels.Lanes, depth, a, aStride, aStep, panel, block.Width, c, accumulate: false);
         }
 
         private void Intervene(HookPoint point, int head, int query, float* row, int visible)
@@ -203,13 +209,16 @@ internal sealed unsafe partial class ForwardPass<TKernels>
         /// <summary>A block of queries of one head, the keys that they see together, and where a worker keeps what it computes of them.</summary>
         private readonly struct Block
         {
-            public readonly int Head, First, Queries, Width, Seen;
+            public readonly int Head, First, Queries, Width, Seen, TileRows;
+            public readonly bool Wide;
             public readonly float* Packed, Tile, Most, Scores, Row;
 
             public Block(in AttentionJob job, int head, int first, int queries, float* scratch)
             {
                 (Head, First, Queries) = (head, first, queries);
                 Width = RoundUp(queries, TKernels.Lanes);
+                Wide = Width > TKernels.TileVectors * TKernels.Lanes;
+                TileRows = Wide ? TKernels.WideRows : TKernels.TileRows;
                 Seen = job._position + first + queries;
                 // Of the whole call, as the memory is: a block of its first tokens, with few keys, would be longer.
                 int keys = job._callKeys;

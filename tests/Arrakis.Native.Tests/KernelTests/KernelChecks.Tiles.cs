@@ -20,6 +20,16 @@ internal sealed unsafe partial class KernelChecks<T>
                     BF16Tile(vectors, depth);
             }
         }
+
+        // Whether this machine's products use it or not.
+        for (int vectors = 1; T.Tier == KernelTier.Avx512 && vectors <= T.TileVectors + 1; vectors++)
+        {
+            for (int depth = 1; depth <= Longest; depth++)
+            {
+                Tile(vectors, depth, aStride: depth + 1, aStep: 1, wide: true);
+                Tile(vectors, depth, aStride: 1, aStep: T.WideRows + 2, wide: true);
+            }
+        }
     }
 
     // The rows widened and multiplied as any others: the bits must be the same. Rows do not begin where floats would.
@@ -48,16 +58,16 @@ internal sealed unsafe partial class KernelChecks<T>
         }
     }
 
-    private void Tile(int vectors, int depth, int aStride, int aStep)
+    private void Tile(int vectors, int depth, int aStride, int aStep, bool wide = false)
     {
-        int width = vectors * T.Lanes, panelStride = width + 3;
-        float[] before = Numbers(T.TileRows * width);
-        int length = (T.TileRows - 1) * aStride + (depth - 1) * aStep + 1;
+        int rows = wide ? T.WideRows : T.TileRows, width = vectors * T.Lanes, panelStride = width + 3;
+        float[] before = Numbers(rows * width);
+        int length = (rows - 1) * aStride + (depth - 1) * aStep + 1;
         Guarded a = new Guarded(length).Set(Numbers(length)), panel = new Guarded(depth * panelStride).Set(Numbers(depth * panelStride));
         Guarded set = new(before.Length), added = new Guarded(before.Length).Set(before);
-        string what = $"{T.Tier} Tile of {vectors} vectors, depth {depth}, step {aStep}";
-        T.Tile(vectors, depth, a, aStride, aStep, panel, panelStride, set, accumulate: false, Elsewhere(depth));
-        T.Tile(vectors, depth, a, aStride, aStep, panel, panelStride, added, accumulate: true);
+        string what = $"{T.Tier} {(wide ? "WideTile" : "Tile")} of {vectors} vectors, depth {depth}, step {aStep}";
+        Run(set, accumulate: false, Elsewhere(depth));
+        Run(added, accumulate: true, default);
         set.OnlyFirst(before.Length, what);
         added.OnlyFirst(before.Length, what);
         for (int at = 0; at < before.Length; at++)
@@ -73,6 +83,14 @@ internal sealed unsafe partial class KernelChecks<T>
             // As for Dots; what was there before is one more term.
             Close(sum, set.Pointer[at], depth * U * magnitude, what, at);
             Close(before[at] + sum, added.Pointer[at], (depth + 1) * U * (magnitude + Math.Abs(before[at])), what + ", added", at);
+        }
+
+        void Run(Guarded c, bool accumulate, in Ahead ahead)
+        {
+            if (wide)
+                T.WideTile(vectors, depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
+            else
+                T.Tile(vectors, depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
         }
     }
 

@@ -33,7 +33,7 @@ public sealed class MatrixProductTests
         public void All()
         {
             using var team = new WorkerTeam(4, leastShared: 0);
-            foreach (int tokens in new[] { 1, 3, 17, 65 })
+            foreach (int tokens in new[] { 1, 3, 17, 50, 65 })
             {
                 // Stored rows and columns; then the slice. Fewer than a tile, more than an item, more than one block of depth, and slices off every block.
                 foreach ((int rows, int columns, int first, int count) in new[]
@@ -44,7 +44,7 @@ public sealed class MatrixProductTests
             }
 
             // The last are so many that they are two parts.
-            foreach (int tokens in new[] { 2, 65, 145 })
+            foreach (int tokens in new[] { 2, 50, 65, 145 })
             {
                 CheckParts(team, tokens, outputs: 70, part: 32, parts: 3);
                 CheckGated(team, tokens, outputs: 70, depth: 64);

@@ -4,39 +4,52 @@ using System.Runtime.Intrinsics.X86;
 
 namespace Arrakis.Native.Kernels;
 
-// Eight rows by three vectors: 24 of the 32 registers hold sums, three a row of the panel, one the broadcast element. A step of k is 24 multiply-adds
-// (12 cycles on a core that starts two a cycle) over 11 loads (5.5 cycles), and 24 independent sums cover the latency of four cycles three times over.
+// Eight rows by three vectors, or six by four: 24 of the 32 registers hold sums, three or four a row of the panel, one the broadcast element. A step of k is 24 multiply-adds
+// (12 cycles on a core that starts two a cycle) over 11 or 10 loads (5.5 cycles), and 24 independent sums cover the latency of four cycles three times over.
 // All else is kept small: where another thread runs on the same core, a core hands out three instructions a cycle or fewer, and what exceeds 36 a step is waited for. So
-// steps are written out by four, and eight rows are found from two pointers and two strides, all in registers, where eight pointers had three of them on the stack.
+// steps are written out by four, and rows are found from two pointers and two strides, all in registers, where eight pointers had three of them on the stack.
 internal readonly unsafe partial struct Avx512Kernels
 {
     public static void Tile(int vectors, int depth, float* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
     {
         nint stride = aStride * sizeof(float), step = aStep * sizeof(float);
         if (ahead.To != null)
-            Tile<WideningF16, F32>(vectors, depth, (byte*)a, stride, step, panel, panelStride, c, accumulate, in ahead);
+            Tile<Eight, WideningF16, F32>(vectors, depth, (byte*)a, stride, step, panel, panelStride, c, accumulate, in ahead);
         else
-            Tile<Fetching, F32>(vectors, depth, (byte*)a, stride, step, panel, panelStride, c, accumulate, in ahead);
+            Tile<Eight, Fetching, F32>(vectors, depth, (byte*)a, stride, step, panel, panelStride, c, accumulate, in ahead);
+    }
+
+    public static void WideTile(int vectors, int depth, float* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
+    {
+        nint stride = aStride * sizeof(float), step = aStep * sizeof(float);
+        if (ahead.To != null)
+            Tile<Six, WideningF16, F32>(vectors, depth, (byte*)a, stride, step, panel, panelStride, c, accumulate, in ahead);
+        else
+            Tile<Six, Fetching, F32>(vectors, depth, (byte*)a, stride, step, panel, panelStride, c, accumulate, in ahead);
     }
 
     public static void BF16Tile(int vectors, int depth, byte* a, nint aStride, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead) =>
-        Tile<Fetching, BF16>(vectors, depth, a, aStride, sizeof(ushort), panel, panelStride, c, accumulate, in ahead);
+        Tile<Eight, Fetching, BF16>(vectors, depth, a, aStride, sizeof(ushort), panel, panelStride, c, accumulate, in ahead);
 
-    private static void Tile<TLook, TElement>(
+    private static void Tile<THeight, TLook, TElement>(
         int vectors, int depth, byte* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
+        where THeight : struct, IHeight
         where TLook : struct, ILook
         where TElement : struct, IBroadcast
     {
         switch (vectors)
         {
             case 1:
-                Tile<One, TLook, TElement>(depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
+                Tile<THeight, One, TLook, TElement>(depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
                 return;
             case 2:
-                Tile<Two, TLook, TElement>(depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
+                Tile<THeight, Two, TLook, TElement>(depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
                 return;
             case 3:
-                Tile<Three, TLook, TElement>(depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
+                Tile<THeight, Three, TLook, TElement>(depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
+                return;
+            case 4 when !THeight.Eight:
+                Tile<THeight, Four, TLook, TElement>(depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
                 return;
             default:
                 throw new ArgumentOutOfRangeException(nameof(vectors), vectors, null);
@@ -44,8 +57,9 @@ internal readonly unsafe partial struct Avx512Kernels
     }
 
     [MethodImpl(AsWritten)]
-    private static void Tile<TRow, TLook, TElement>(
+    private static void Tile<THeight, TRow, TLook, TElement>(
         int depth, byte* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
+        where THeight : struct, IHeight
         where TRow : struct, IRow<TRow>
         where TLook : struct, ILook
         where TElement : struct, IBroadcast
@@ -63,13 +77,13 @@ internal readonly unsafe partial struct Avx512Kernels
             {
                 for (; left >= 4; left -= 4)
                 {
-                    Step<TRow, TElement>(a, a5, 0, aStride, three, panel, ref c0, ref c1, ref c2, ref c3, ref c4, ref c5, ref c6, ref c7);
+                    Step<THeight, TRow, TElement>(a, a5, 0, aStride, three, panel, ref c0, ref c1, ref c2, ref c3, ref c4, ref c5, ref c6, ref c7);
                     panel += panelStride;
-                    Step<TRow, TElement>(a, a5, TElement.Size, aStride, three, panel, ref c0, ref c1, ref c2, ref c3, ref c4, ref c5, ref c6, ref c7);
+                    Step<THeight, TRow, TElement>(a, a5, TElement.Size, aStride, three, panel, ref c0, ref c1, ref c2, ref c3, ref c4, ref c5, ref c6, ref c7);
                     panel += panelStride;
-                    Step<TRow, TElement>(a, a5, 2 * TElement.Size, aStride, three, panel, ref c0, ref c1, ref c2, ref c3, ref c4, ref c5, ref c6, ref c7);
+                    Step<THeight, TRow, TElement>(a, a5, 2 * TElement.Size, aStride, three, panel, ref c0, ref c1, ref c2, ref c3, ref c4, ref c5, ref c6, ref c7);
                     panel += panelStride;
-                    Step<TRow, TElement>(a, a5, 3 * TElement.Size, aStride, three, panel, ref c0, ref c1, ref c2, ref c3, ref c4, ref c5, ref c6, ref c7);
+                    Step<THeight, TRow, TElement>(a, a5, 3 * TElement.Size, aStride, three, panel, ref c0, ref c1, ref c2, ref c3, ref c4, ref c5, ref c6, ref c7);
                     panel += panelStride;
                     a += 4 * TElement.Size;
                     a5 += 4 * TElement.Size;
@@ -78,7 +92,7 @@ internal readonly unsafe partial struct Avx512Kernels
 
             for (; left > 0; left--)
             {
-                Step<TRow, TElement>(a, a5, 0, aStride, three, panel, ref c0, ref c1, ref c2, ref c3, ref c4, ref c5, ref c6, ref c7);
+                Step<THeight, TRow, TElement>(a, a5, 0, aStride, three, panel, ref c0, ref c1, ref c2, ref c3, ref c4, ref c5, ref c6, ref c7);
                 panel += panelStride;
                 a += aStep;
                 a5 += aStep;
@@ -94,8 +108,11 @@ internal readonly unsafe partial struct Avx512Kernels
             c3.Add(c + 3 * row);
             c4.Add(c + 4 * row);
             c5.Add(c + 5 * row);
-            c6.Add(c + 6 * row);
-            c7.Add(c + 7 * row);
+            if (THeight.Eight)
+            {
+                c6.Add(c + 6 * row);
+                c7.Add(c + 7 * row);
+            }
         }
 
         c0.Store(c);
@@ -104,15 +121,19 @@ internal readonly unsafe partial struct Avx512Kernels
         c3.Store(c + 3 * row);
         c4.Store(c + 4 * row);
         c5.Store(c + 5 * row);
-        c6.Store(c + 6 * row);
-        c7.Store(c + 7 * row);
+        if (THeight.Eight)
+        {
+            c6.Store(c + 6 * row);
+            c7.Store(c + 7 * row);
+        }
     }
 
-    /// <summary>One k: an element of each of eight rows, the sixth of which begins at <paramref name="a5"/>, times a row of the panel.</summary>
+    /// <summary>One k: an element of each row, the sixth of which begins at <paramref name="a5"/>, times a row of the panel.</summary>
     [MethodImpl(MethodImplOptions.AggressiveInlining)]
-    private static void Step<TRow, TElement>(
+    private static void Step<THeight, TRow, TElement>(
         byte* a, byte* a5, nint at, nint stride, nint three, float* panel,
         ref TRow c0, ref TRow c1, ref TRow c2, ref TRow c3, ref TRow c4, ref TRow c5, ref TRow c6, ref TRow c7)
+        where THeight : struct, IHeight
         where TRow : struct, IRow<TRow>
         where TElement : struct, IBroadcast
     {
@@ -123,8 +144,11 @@ internal readonly unsafe partial struct Avx512Kernels
         c3.Add(TElement.Broadcast(a + three + at), x);
         c4.Add(TElement.Broadcast(a + 4 * stride + at), x);
         c5.Add(TElement.Broadcast(a5 + at), x);
-        c6.Add(TElement.Broadcast(a5 + stride + at), x);
-        c7.Add(TElement.Broadcast(a5 + 2 * stride + at), x);
+        if (THeight.Eight)
+        {
+            c6.Add(TElement.Broadcast(a5 + stride + at), x);
+            c7.Add(TElement.Broadcast(a5 + 2 * stride + at), x);
+        }
     }
 
     /// <summary>What a tile does for those that come after it. Each kind has loops of its own: no register that holds a sum is given up for what another kind would need.</summary>
@@ -150,6 +174,22 @@ internal readonly unsafe partial struct Avx512Kernels
                 HalfPrecision.ToSingle(halves, in ahead.Half).Store(ahead.To + i * ahead.ToStride + k);
             }
         }
+    }
+
+    /// <summary>Rows of a tile: eight, or else six.</summary>
+    private interface IHeight
+    {
+        static abstract bool Eight { get; }
+    }
+
+    private readonly struct Eight : IHeight
+    {
+        static bool IHeight.Eight => true;
+    }
+
+    private readonly struct Six : IHeight
+    {
+        static bool IHeight.Eight => false;
     }
 
     /// <summary>A row of a tile in registers: sums, or a row of the panel.</summary>
@@ -258,6 +298,44 @@ internal readonly unsafe partial struct Avx512Kernels
             _v0.Store(destination);
             _v1.Store(destination + Width);
             _v2.Store(destination + 2 * Width);
+        }
+    }
+
+    private struct Four : IRow<Four>
+    {
+        private Vector512<float> _v0, _v1, _v2, _v3;
+
+        public static int Vectors => 4;
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public static Four Load(float* source) =>
+            new() { _v0 = Vector512.Load(source), _v1 = Vector512.Load(source + Width), _v2 = Vector512.Load(source + 2 * Width), _v3 = Vector512.Load(source + 3 * Width) };
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Add(Vector512<float> w, in Four x)
+        {
+            _v0 = Avx512F.FusedMultiplyAdd(w, x._v0, _v0);
+            _v1 = Avx512F.FusedMultiplyAdd(w, x._v1, _v1);
+            _v2 = Avx512F.FusedMultiplyAdd(w, x._v2, _v2);
+            _v3 = Avx512F.FusedMultiplyAdd(w, x._v3, _v3);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public void Add(float* stored)
+        {
+            _v0 += Vector512.Load(stored);
+            _v1 += Vector512.Load(stored + Width);
+            _v2 += Vector512.Load(stored + 2 * Width);
+            _v3 += Vector512.Load(stored + 3 * Width);
+        }
+
+        [MethodImpl(MethodImplOptions.AggressiveInlining)]
+        public readonly void Store(float* destination)
+        {
+            _v0.Store(destination);
+            _v1.Store(destination + Width);
+            _v2.Store(destination + 2 * Width);
+            _v3.Store(destination + 3 * Width);
         }
     }
 
