@@ -35,8 +35,7 @@ foreach (int tokens in new[] { 128, 512 })
     foreach (int threads in Environment.ProcessorCount > 1 ? [1, 2] : new[] { 1 })
     {
         using var team = new WorkerTeam(threads);
-        double flopsPerToken = ModelWork.PrefillFlops(config, tokens) / tokens;
-        double Peak() => FmaPeak.Measure(tier, team) * 1e9 / flopsPerToken;
+        double Peak(bool whole) => FmaPeak.Measure(tier, team) * 1e9 * tokens / (whole ? ModelWork.WholePrefillFlops(config, tokens) : ModelWork.PrefillFlops(config, tokens));
         torch.set_num_threads(threads);
         var sessions = new List<LlamaSession>();
         var contestants = new List<Contestant>();
@@ -45,14 +44,14 @@ foreach (int tokens in new[] { 128, 512 })
             LlamaSession session = model.CreateSession(plan, new SessionOptions { Threads = threads });
             sessions.Add(session);
             Check(session.Forward(ids), libtorch.Forward(wide, kept), name);
-            contestants.Add(new($"engine {name}", () => tokens / Clock.Seconds(() => session.Forward(ids)), Peak));
+            contestants.Add(new($"engine {name}", () => tokens / Clock.Seconds(() => session.Forward(ids)), () => Peak(whole: !plan.IsEmpty)));
             contestants.Add(new($"libtorch {name}", () =>
             {
                 double rate = tokens / Clock.Seconds(() => libtorch.Forward(wide, kept));
                 // OpenMP's workers spin for a while after their work, and would take a core from whoever is measured next.
                 Thread.Sleep(20);
                 return rate;
-            }, Peak));
+            }, () => Peak(whole: true)));
         }
 
         Contest contest = Contest.Run(contestants, effort);

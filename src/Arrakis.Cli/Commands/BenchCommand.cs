@@ -103,7 +103,10 @@ internal sealed class BenchCommand : Command
         return Stopwatch.GetElapsedTime(start).TotalSeconds;
     }
 
-    /// <summary>Two for every weight of the blocks' matrices; attention's scores and the unembedding are not counted.</summary>
+    /// <summary>
+    /// Two for every weight of the blocks' matrices, the last block's too, through which only the last token of an unrecorded prompt goes; attention's scores and the
+    /// unembedding are not counted.
+    /// </summary>
     private static double FlopsPerToken(LlamaConfig c) =>
         2.0 * c.NumHiddenLayers * c.HiddenSize * (2.0 * (c.NumAttentionHeads + c.NumKeyValueHeads) * c.HeadDim + 3.0 * c.IntermediateSize);
 

@@ -3,8 +3,8 @@ using Arrakis.Native.Weights;
 
 namespace Arrakis.Native.Kernels;
 
-// Items of some outputs for the tokens of a part. Why these sizes, for the widest tier: a tile of 8 rows by 48 tokens is 24 sums in 32 registers, 24 multiply-adds
-// for 11 loads; 32 rows pass over a panel of 48 tokens while it is in L2 (110 KiB at a depth of 576), so that a panel is loaded for four tiles; and a depth
+// Items of some outputs for the tokens of a part. Why these sizes, for the widest tier: a tile of 8 rows by 48 tokens, or of 6 by 64 (CutOf), is 24 sums in 32 registers, 24 multiply-adds
+// for 11 loads or 10; 32 rows pass over a panel of 48 tokens while it is in L2 (110 KiB at a depth of 576), so that a panel is loaded for four tiles; and a depth
 // block of at most 1,024 keeps rows (128 KiB) and panel (192 KiB) in an L2 of 1 MiB together with the rows that are fetched for the next item. All activations
 // of the part pass through L2 for every item (of 512 tokens 1.2 MB at a depth of 576, 4 MB at 2,048): where they do not stay there, items are taller (RowsOf). With 32 rows, panels
 // are wanted of L3 at some 10 GB/s, all that an Emerald Rapids gives a core; with 128 at a quarter of that, and 512x2048x2048 is 11 % faster. The first tile of a panel

@@ -19,7 +19,8 @@ internal enum PassStage
 
 /// <summary>
 /// Times the stages of a pass: everything since the last lap belongs to the stage that a lap names. A pass without a clock pays a test for null a stage. Where every
-/// worker takes a strand of the tokens through the blocks, the stages are those of the last strand, and what it waits for at the end is in the last block's.
+/// worker takes a strand of the tokens through the blocks, the stages are those of the last strand, and what it waits for at the end is in the last block's. What the last token
+/// goes through alone is in the last block's too.
 /// </summary>
 internal sealed class PassClock(int layers)
 {
