@@ -53,7 +53,7 @@ public sealed class EngineContractTests
     }
 
     // 300 tokens are 75 and more for each of up to four workers, who then take strands of the input through the blocks; of half-precision weights, in tiers that want more of them,
-    // two workers alone do. The strands of 70 are as short as any tier has, and the last one ends in a part of a vector.
+    // two workers alone do. The strands of 70, or of 134, are as short as a tier has, and the last one ends in a part of a vector.
     [Theory]
     [MemberData(nameof(Engine.Tiers), MemberType = typeof(Engine))]
     public void Strands_that_workers_have_to_themselves_change_no_bit(KernelTier tier)
@@ -61,7 +61,7 @@ public sealed class EngineContractTests
         foreach (ElementType type in new[] { ElementType.F32, ElementType.F16 })
         {
             using LlamaModel model = LlamaModel.CreateRandom(s_config, 5, type);
-            foreach (int tokens in new[] { 70, 300 })
+            foreach (int tokens in new[] { 70, 134, 300 })
                 StrandsChangeNoBit(model, tier, [.. Enumerable.Range(0, tokens).Select(i => i * 7 % 50)], $"{tier}, {type}, {tokens} tokens");
         }
     }
