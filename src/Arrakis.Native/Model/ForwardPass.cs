@@ -106,7 +106,8 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
         {
             _chunk = _tokens = Math.Min(chunk, ids.Length - _first);
             _cut = MatrixProduct<TKernels>.CutOf(_tokens, team.Size, weights.Layers[0].Gate.Type);
-            _position = past + _first;
+            // Finish, of the pass before, went on from its last token.
+            (_inChunk, _position) = (0, past + _first);
             Embed(ids.Slice(_first, _tokens));
             Clock?.Lap(PassStage.Embed);
             if (InStrands)
@@ -193,7 +194,6 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
 
         Unembed();
         Clock?.Lap(PassStage.Unembed);
-        _inChunk = 0;
     }
 
     private void Block(int layer, Extent extent)
@@ -207,10 +207,8 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
         Intervene(layer, HookPoint.ResidPre);
         Panels x = Norm(layer, HookPoint.Ln1Scale, HookPoint.Ln1Normalized, pre, w.AttentionNorm);
         Clock?.Lap(PassStage.AttentionNorm, layer);
-        if (extent == Extent.Keys)
-            Project(Normed, x, [new(w.Key, k, _kv), new(w.Value, v, _kv)]);
-        else
-            Project(Normed, x, [new(w.Query, q, _q), new(w.Key, k, _kv), new(w.Value, v, _kv)]);
+        ReadOnlySpan<Product> projections = [new(w.Query, q, _q), new(w.Key, k, _kv), new(w.Value, v, _kv)];
+        Project(Normed, x, extent == Extent.Keys ? projections[1..] : projections);
         Intervene(layer, HookPoint.Q, HookPoint.K, HookPoint.V);
         Clock?.Lap(PassStage.QueryKeyValue, layer);
         RotateAndStore(layer, extent == Extent.Keys ? 0 : config.NumAttentionHeads, q, k, v, rotQ);
