@@ -68,22 +68,21 @@ public sealed class SessionTests
             using LlamaModel model = LlamaModel.CreateRandom(input.Config, (ulong)input.Seed);
             // Later tokens show what is left in the cache of keys and values.
             int[] more = [.. input.Ids.Take(3)];
-            Dictionary<string, float[]> whole = Run(RecordingPlan.All, out float[] expected);
+            Dictionary<string, float[]> whole = Run(RecordingPlan.All);
             foreach (HookPoint? point in HookNames.All.Select(p => (HookPoint?)p).Prepend(null))
             {
                 string what = $"{tier}, {threads} threads, recording {point}, {input}";
-                Dictionary<string, float[]> part = Run(point is { } one ? RecordingPlan.Of(one) : RecordingPlan.None, out float[] actual);
-                Assert.Equal(expected.Select(BitConverter.SingleToInt32Bits), actual.Select(BitConverter.SingleToInt32Bits));
+                Dictionary<string, float[]> part = Run(point is { } one ? RecordingPlan.Of(one) : RecordingPlan.None);
                 Engine.SameBits(whole.Where(w => part.ContainsKey(w.Key)).ToDictionary(), part, what);
             }
 
-            Dictionary<string, float[]> Run(RecordingPlan plan, out float[] logits)
+            Dictionary<string, float[]> Run(RecordingPlan plan)
             {
                 using LlamaSession session = model.CreateSession(plan, Engine.Options(tier, threads));
                 float[] first = session.Forward(input.Ids).ToArray();
                 Dictionary<string, float[]> recorded = Engine.Values(session.Cache);
                 float[] second = session.Append(more).ToArray();
-                logits = [.. first, .. second, .. session.Append(more.AsSpan(0, 1))];
+                recorded["returned"] = [.. first, .. second, .. session.Append(more.AsSpan(0, 1))];
                 return recorded;
             }
         }

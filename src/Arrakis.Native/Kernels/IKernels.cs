@@ -20,7 +20,7 @@ internal unsafe interface IKernels
     /// <summary>Rows of a tile: outputs of a projection, keys of a score, or queries of a weighted sum.</summary>
     static abstract int TileRows { get; }
 
-    /// <summary>Vectors across a <see cref="WideTile"/> at the most, one more than <see cref="TileVectors"/>; 0 for a tier that has none.</summary>
+    /// <summary>Vectors across a <see cref="WideTile"/> at the most, one more than <see cref="TileVectors"/>; 0 for a tier that has none, as one that <see cref="TilesBF16"/> must.</summary>
     static virtual int WideVectors => 0;
 
     /// <summary>Rows of a <see cref="WideTile"/>.</summary>

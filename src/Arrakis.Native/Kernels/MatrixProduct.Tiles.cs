@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using Arrakis.Native.Memory;
 using Arrakis.Native.Weights;
 
@@ -110,7 +111,7 @@ internal static unsafe partial class MatrixProduct<TKernels>
         public int Tokens => X.Cut.Start(End) - _start;
 
         /// <summary>Where a panel's tiles begin among the part's: [rows rounded up to tiles, tokens of the panel], dense, panel after panel.</summary>
-        public nint TilesAt(in Panel panel, int rows) => (nint)(panel.Start - _start) * RoundUp(rows, TileRowsOf(X.Cut));
+        public nint TilesAt(in Panel panel, int rows) => (nint)(panel.Start - _start) * RoundUp(rows, TileRowsOf(X.Cut.Wide));
     }
 
     /// <summary>The rows of a matrix that a worker reads after those that it computes with.</summary>
@@ -187,8 +188,9 @@ internal static unsafe partial class MatrixProduct<TKernels>
     {
         ref readonly WeightMatrix w = ref product.W;
         bool wide = part.X.Cut.Wide;
-        int tileRows = TileRowsOf(part.X.Cut), all = RoundUp(rows, tileRows), groups = all / tileRows, tile = 0;
-        bool bf16 = w.Type == ElementType.BF16 && InPlace(w.Type) && !product.Transposed && rows == all && !wide;
+        int tileRows = TileRowsOf(wide), all = RoundUp(rows, tileRows), groups = all / tileRows, tile = 0;
+        bool bf16 = w.Type == ElementType.BF16 && InPlace(w.Type) && !product.Transposed && rows == all;
+        Debug.Assert(!(bf16 && wide), "a tier that multiplies bfloat16 in place has no wide tiles");
         // Half-precision rows are widened for a tile while the one before it computes; only the first tile's before that.
         bool inPassing = TKernels.WidensAhead && w.Type == ElementType.F16 && !product.Transposed && depth % Ahead.Interval == 0;
         int count = (part.End - part.First) * groups - (inPassing ? groups - 1 : 0);
@@ -213,10 +215,8 @@ internal static unsafe partial class MatrixProduct<TKernels>
                 float* c = tiles + r * panel.Width;
                 if (bf16)
                     TKernels.BF16Tile(vectors, depth, w.At(firstRow + r, k), w.RowBytes, packed, panel.Width, c, accumulate, in ahead);
-                else if (wide)
-                    TKernels.WideTile(vectors, depth, a + r * aStride, aStride, 1, packed, panel.Width, c, accumulate, in ahead);
                 else
-                    TKernels.Tile(vectors, depth, a + r * aStride, aStride, 1, packed, panel.Width, c, accumulate, in ahead);
+                    Tile(wide, vectors, depth, a + r * aStride, aStride, 1, packed, panel.Width, c, accumulate, in ahead);
             }
         }
     }

@@ -61,7 +61,7 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
     // Tokens of the shortest part of a product that workers share, if nothing is widened for it; of any tier.
     private const int LeastPart = 64;
 
-    // Outputs of an item, before they are whole tiles: of few tokens, and at the most.
+    // Outputs of an item, before they are whole tiles: of few tokens, of such with wide tiles (eight of six rows, and outputs are turned sixteen at a time), and at the most.
     private const int LeastRows = 32, LeastWideRows = 48, MostRows = 128;
 
     // Of f16 weights, on a Zen 5, 128 tokens in two halves take 1 to 7 % more time.
@@ -80,14 +80,26 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
         Cut cut = Cut.Of(tokens, TKernels.Lanes, TKernels.TileVectors, parts);
         if (TKernels.WideVectors == 0)
             return cut;
-        // Panels narrower than a tile load more for every multiply-add. Where a third of them are, or more, and wide panels are fewer, those are better; else the others are as good.
+        // Panels narrower than a tile load more for every multiply-add. Where a vector is missing in a third of them, or more, and wide panels are fewer, those are better; else
+        // the others are as good.
         Cut wide = Cut.Of(tokens, TKernels.Lanes, TKernels.WideVectors, parts) with { Wide = true };
-        int narrower = (cut.Panels * TKernels.TileVectors) - ((tokens + TKernels.Lanes - 1) / TKernels.Lanes);
-        return wide.Panels < cut.Panels && 3 * narrower >= cut.Panels ? wide : cut;
+        int missing = cut.Panels * TKernels.TileVectors - cut.Vectors;
+        return wide.Panels < cut.Panels && 3 * missing >= cut.Panels ? wide : cut;
     }
 
-    /// <summary>Rows of a tile over the panels of a cut.</summary>
-    private static int TileRowsOf(in Cut cut) => cut.Wide ? TKernels.WideRows : TKernels.TileRows;
+    /// <summary>Rows of a tile, or of a wide one.</summary>
+    public static int TileRowsOf(bool wide) => wide ? TKernels.WideRows : TKernels.TileRows;
+
+    /// <summary><see cref="IKernels.WideTile"/> or <see cref="IKernels.Tile"/>.</summary>
+    [MethodImpl(MethodImplOptions.AggressiveInlining)]
+    public static void Tile(
+        bool wide, int vectors, int depth, float* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead = default)
+    {
+        if (wide)
+            TKernels.WideTile(vectors, depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
+        else
+            TKernels.Tile(vectors, depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
+    }
 
     /// <summary>
     /// Tokens of which one worker had better multiply all weights of a type by itself; of fewer it shares them, and their widening, with others. Rows that are widened beside
@@ -187,7 +199,7 @@ internal static unsafe partial class MatrixProduct<TKernels> where TKernels : st
     /// </summary>
     private static int RowsOf(in Panels x, in Product product, int outputs, int workers)
     {
-        int tileRows = TileRowsOf(x.Cut), least = x.Cut.Wide ? LeastWideRows : LeastRows, rows = least;
+        int tileRows = TileRowsOf(x.Cut.Wide), least = x.Cut.Wide ? LeastWideRows : LeastRows, rows = least;
         if (Spills(x))
         {
             int fits = Caches.Level2 / 4 / (BlockOf(product, x.Depth) * sizeof(float));

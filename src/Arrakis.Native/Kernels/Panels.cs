@@ -26,8 +26,8 @@ internal readonly record struct Cut(int Tokens, int Lanes, int Panels, int Parts
         }
     }
 
-    // Kept, as every panel is found by it.
-    private int Vectors { get; } = (Tokens + Lanes - 1) / Lanes;
+    /// <summary>Vectors of tokens. Kept, as every panel is found by it.</summary>
+    public int Vectors { get; } = (Tokens + Lanes - 1) / Lanes;
 
     /// <summary>The first panel of a part; of the one after the last, how many panels there are.</summary>
     public int FirstPanel(int part) => Panels / Parts * part;

@@ -192,13 +192,8 @@ internal sealed unsafe partial class ForwardPass<TKernels>
             }
         }
 
-        private static void Tile(in Block block, int depth, float* a, nint aStride, nint aStep, float* panel, float* c)
-        {
-            if (block.Wide)
-                TKernels.WideTile(block.Width / TKernels.Lanes, depth, a, aStride, aStep, panel, block.Width, c, accumulate: false);
-            else
-                TKernels.Tile(block.Width / TKernels.Lanes, depth, a, aStride, aStep, panel, block.Width, c, accumulate: false);
-        }
+        private static void Tile(in Block block, int depth, float* a, nint aStride, nint aStep, float* panel, float* c) =>
+            MatrixProduct<TKernels>.Tile(block.Wide, block.Width / TKernels.Lanes, depth, a, aStride, aStep, panel, block.Width, c, accumulate: false);
 
         private void Intervene(HookPoint point, int head, int query, float* row, int visible)
         {
@@ -209,16 +204,17 @@ internal sealed unsafe partial class ForwardPass<TKernels>
         /// <summary>A block of queries of one head, the keys that they see together, and where a worker keeps what it computes of them.</summary>
         private readonly struct Block
         {
-            public readonly int Head, First, Queries, Width, Seen, TileRows;
+            public readonly int Head, First, Queries, Width, Seen;
             public readonly bool Wide;
             public readonly float* Packed, Tile, Most, Scores, Row;
+
+            public int TileRows => MatrixProduct<TKernels>.TileRowsOf(Wide);
 
             public Block(in AttentionJob job, int head, int first, int queries, float* scratch)
             {
                 (Head, First, Queries) = (head, first, queries);
                 Width = RoundUp(queries, TKernels.Lanes);
                 Wide = Width > TKernels.TileVectors * TKernels.Lanes;
-                TileRows = Wide ? TKernels.WideRows : TKernels.TileRows;
                 Seen = job._position + first + queries;
                 // Of the whole call, as the memory is: a block of its first tokens, with few keys, would be longer.
                 int keys = job._callKeys;

@@ -128,23 +128,17 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
     /// </summary>
     private Extent LastBlock()
     {
-        if (_callTokens == 1 || Interventions is not null || RecordedOfLastBlock(HookPoint.Result, HookPoint.Logits))
+        if (_callTokens == 1 || Interventions is not null)
             return Extent.Whole;
-        return RecordedOfLastBlock(HookPoint.Q, HookPoint.Q) || RecordedOfLastBlock(HookPoint.RotQ, HookPoint.RotQ) || RecordedOfLastBlock(HookPoint.AttnScores, HookPoint.Z)
-            ? Extent.Attention
-            : Extent.Keys;
-    }
-
-    /// <summary>Whether any of a run of hook points, in the order of the pass, is recorded in the last block or after it.</summary>
-    private bool RecordedOfLastBlock(HookPoint first, HookPoint last)
-    {
-        for (HookPoint point = first; point <= last; point++)
+        Extent extent = Extent.Keys;
+        for (HookPoint point = HookPoint.Q; point <= HookPoint.Logits; point++)
         {
-            if (workspace.Recorded(point, point.IsPerLayer() ? config.NumHiddenLayers - 1 : 0) != null)
-                return true;
+            Extent needed = point > HookPoint.Z ? Extent.Whole : point is HookPoint.K or HookPoint.V or HookPoint.RotK ? Extent.Keys : Extent.Attention;
+            if (needed > extent && workspace.Recorded(point, point.IsPerLayer() ? config.NumHiddenLayers - 1 : 0) != null)
+                extent = needed;
         }
 
-        return false;
+        return extent;
     }
 
     private void Blocks(CancellationToken cancellation)

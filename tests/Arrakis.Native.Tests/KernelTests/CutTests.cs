@@ -45,6 +45,23 @@ public sealed class CutTests
         Assert.InRange(lengths.Max() - lengths.Min(), 0, cut.Lanes);
     }
 
+    // In vectors of sixteen and panels of three: 2 + 2, 3 + 3 + 2 and 3 + 2 + 2 are 4, 4 + 4 and 4 + 3 of wide ones; the others are no fewer, or full but for one.
+    [Theory]
+    [InlineData(48, false)]
+    [InlineData(64, true)]
+    [InlineData(80, false)]
+    [InlineData(112, true)]
+    [InlineData(128, true)]
+    [InlineData(144, false)]
+    [InlineData(512, false)]
+    public void Wide_panels_are_for_tokens_of_which_others_would_be_uneven(int tokens, bool wide)
+    {
+        bool has = Avx512Kernels.WideVectors > 0;
+        Cut cut = MatrixProduct<Avx512Kernels>.CutOf(tokens, workers: 1, ElementType.F32);
+        Assert.Equal(wide && has, cut.Wide);
+        Assert.InRange(cut.Width(0), 1, 16 * (cut.Wide ? 4 : 3));
+    }
+
     [Fact]
     public void Of_no_tokens_there_is_no_panel_and_no_part()
     {

@@ -60,14 +60,14 @@ internal sealed unsafe partial class KernelChecks<T>
 
     private void Tile(int vectors, int depth, int aStride, int aStep, bool wide = false)
     {
-        int rows = wide ? T.WideRows : T.TileRows, width = vectors * T.Lanes, panelStride = width + 3;
+        int rows = MatrixProduct<T>.TileRowsOf(wide), width = vectors * T.Lanes, panelStride = width + 3;
         float[] before = Numbers(rows * width);
         int length = (rows - 1) * aStride + (depth - 1) * aStep + 1;
         Guarded a = new Guarded(length).Set(Numbers(length)), panel = new Guarded(depth * panelStride).Set(Numbers(depth * panelStride));
         Guarded set = new(before.Length), added = new Guarded(before.Length).Set(before);
         string what = $"{T.Tier} {(wide ? "WideTile" : "Tile")} of {vectors} vectors, depth {depth}, step {aStep}";
-        Run(set, accumulate: false, Elsewhere(depth));
-        Run(added, accumulate: true, default);
+        MatrixProduct<T>.Tile(wide, vectors, depth, a, aStride, aStep, panel, panelStride, set, accumulate: false, Elsewhere(depth));
+        MatrixProduct<T>.Tile(wide, vectors, depth, a, aStride, aStep, panel, panelStride, added, accumulate: true);
         set.OnlyFirst(before.Length, what);
         added.OnlyFirst(before.Length, what);
         for (int at = 0; at < before.Length; at++)
@@ -83,14 +83,6 @@ internal sealed unsafe partial class KernelChecks<T>
             // As for Dots; what was there before is one more term.
             Close(sum, set.Pointer[at], depth * U * magnitude, what, at);
             Close(before[at] + sum, added.Pointer[at], (depth + 1) * U * (magnitude + Math.Abs(before[at])), what + ", added", at);
-        }
-
-        void Run(Guarded c, bool accumulate, in Ahead ahead)
-        {
-            if (wide)
-                T.WideTile(vectors, depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
-            else
-                T.Tile(vectors, depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
         }
     }
 

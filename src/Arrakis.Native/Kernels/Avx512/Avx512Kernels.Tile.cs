@@ -6,30 +6,30 @@ namespace Arrakis.Native.Kernels;
 
 // Eight rows by three vectors, or six by four: 24 of the 32 registers hold sums, three or four a row of the panel, one the broadcast element. A step of k is 24 multiply-adds
 // (12 cycles on a core that starts two a cycle) over 11 or 10 loads (5.5 cycles), and 24 independent sums cover the latency of four cycles three times over.
-// All else is kept small: where another thread runs on the same core, a core hands out three instructions a cycle or fewer, and what exceeds 36 a step is waited for. So
-// steps are written out by four, and rows are found from two pointers and two strides, all in registers, where eight pointers had three of them on the stack.
+// All else is kept small: in minutes in which another thread seems to run on the same core, a load beside the multiply-adds costs most, and other instructions something,
+// though the multiply-adds alone are as fast as ever. So steps are written out by four, and rows are found from two pointers and two strides, all in registers, where eight
+// pointers had three of them on the stack.
 internal readonly unsafe partial struct Avx512Kernels
 {
-    public static void Tile(int vectors, int depth, float* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
-    {
-        nint stride = aStride * sizeof(float), step = aStep * sizeof(float);
-        if (ahead.To != null)
-            Tile<Eight, WideningF16, F32>(vectors, depth, (byte*)a, stride, step, panel, panelStride, c, accumulate, in ahead);
-        else
-            Tile<Eight, Fetching, F32>(vectors, depth, (byte*)a, stride, step, panel, panelStride, c, accumulate, in ahead);
-    }
+    public static void Tile(int vectors, int depth, float* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead) =>
+        Tile<Eight>(vectors, depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
 
-    public static void WideTile(int vectors, int depth, float* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
-    {
-        nint stride = aStride * sizeof(float), step = aStep * sizeof(float);
-        if (ahead.To != null)
-            Tile<Six, WideningF16, F32>(vectors, depth, (byte*)a, stride, step, panel, panelStride, c, accumulate, in ahead);
-        else
-            Tile<Six, Fetching, F32>(vectors, depth, (byte*)a, stride, step, panel, panelStride, c, accumulate, in ahead);
-    }
+    public static void WideTile(int vectors, int depth, float* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead) =>
+        Tile<Six>(vectors, depth, a, aStride, aStep, panel, panelStride, c, accumulate, in ahead);
 
     public static void BF16Tile(int vectors, int depth, byte* a, nint aStride, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead) =>
         Tile<Eight, Fetching, BF16>(vectors, depth, a, aStride, sizeof(ushort), panel, panelStride, c, accumulate, in ahead);
+
+    private static void Tile<THeight>(
+        int vectors, int depth, float* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
+        where THeight : struct, IHeight
+    {
+        nint stride = aStride * sizeof(float), step = aStep * sizeof(float);
+        if (ahead.To != null)
+            Tile<THeight, WideningF16, F32>(vectors, depth, (byte*)a, stride, step, panel, panelStride, c, accumulate, in ahead);
+        else
+            Tile<THeight, Fetching, F32>(vectors, depth, (byte*)a, stride, step, panel, panelStride, c, accumulate, in ahead);
+    }
 
     private static void Tile<THeight, TLook, TElement>(
         int vectors, int depth, byte* a, nint aStride, nint aStep, float* panel, nint panelStride, float* c, bool accumulate, in Ahead ahead)
@@ -192,7 +192,10 @@ internal readonly unsafe partial struct Avx512Kernels
         static bool IHeight.Eight => false;
     }
 
-    /// <summary>A row of a tile in registers: sums, or a row of the panel.</summary>
+    /// <summary>
+    /// A row of a tile in registers: sums, or a row of the panel. Every width is written out: of rows that are made of narrower rows the compiler keeps nothing in registers, and a
+    /// tile has a third of its speed.
+    /// </summary>
     private interface IRow<TSelf>
     {
         static abstract int Vectors { get; }
