@@ -70,6 +70,32 @@ public sealed class CausalSweepTests
 
     [Theory]
     [MemberData(nameof(Groups))]
+    public void What_holds_in_every_variant_is_done_once(int kvHeads)
+    {
+        using LlamaModel model = LlamaModel.CreateRandom(Config(kvHeads), 4);
+        using LlamaSession other = model.CreateSession(RecordingPlan.All);
+        other.Forward([.. s_ids.Select(id => (id + 1) % 50)]);
+        InterventionPlan[] variants = [.. Variants(model.Config, other.Cache)];
+        int skipped = 0;
+        foreach (InterventionPlan background in Backgrounds(model.Config))
+        {
+            // Every fourth variant, others for every background.
+            skipped = (skipped + 1) % 4;
+            using var sweep = new CausalSweep(model, s_ids, CausalMetric.Logit(7), background);
+            double[] values = sweep.Run(variants);
+            for (int i = skipped; i < variants.Length; i += 4)
+            {
+                float[] expected = Separate(model, background.Then(variants[i]), KernelTier.Auto);
+                double allowed = Tolerance * expected.Max(Math.Abs);
+                Assert.True(
+                    Math.Abs(values[i] - expected[^43]) <= allowed,
+                    $"variant {i} ({Text(variants[i])}) over {Text(background)} is {values[i]:R}, by itself {expected[^43]:R}; allowed {allowed:E1}");
+            }
+        }
+    }
+
+    [Theory]
+    [MemberData(nameof(Groups))]
     public void Values_do_not_depend_on_threads_or_on_what_else_is_swept(int kvHeads)
     {
         using LlamaModel model = LlamaModel.CreateRandom(Config(kvHeads), 4);
@@ -165,6 +191,17 @@ public sealed class CausalSweepTests
         // Nothing is left to norm at that position.
         yield return InterventionPlan.Of(Intervention.Zero(HookPoint.Embed, position: 4), Intervention.Zero(HookPoint.Result, 0, position: 4));
         yield return InterventionPlan.Freeze(other);
+    }
+
+    /// <summary>What done twice, or in another order, is something else: at every hook point, and at those that a variant's rows are taken from the run at; read by single heads.</summary>
+    private static IEnumerable<InterventionPlan> Backgrounds(LlamaConfig c)
+    {
+        float[] added = [.. Enumerable.Range(0, c.HiddenSize).Select(i => 0.02f * (i - 15))];
+        foreach (HookPoint point in HookNames.All)
+            yield return InterventionPlan.Of(Intervention.Scale(point, 0.5f, null, null, position: 3), Intervention.Scale(point, 1.5f, point.IsPerLayer() ? 1 : null));
+        yield return InterventionPlan.Of(Intervention.Add(HookPoint.ResidPre, added, 1), Intervention.Add(HookPoint.Embed, added, position: 2), Intervention.Scale(HookPoint.ResidPre, 2, 0));
+        foreach (HookPoint point in new[] { HookPoint.K, HookPoint.RotK, HookPoint.V })
+            yield return InterventionPlan.Of(Intervention.Scale(point, 3, 1, position: 2).AsReadBy(3), Intervention.Zero(point, position: 8).AsReadBy(0));
     }
 
     private static string Text(InterventionPlan plan) => string.Join(" and ", plan.Interventions.Select(i => $"{i.Point} layer {i.Layer} head {i.Head} position {i.Position} reader {i.Reader}"));

@@ -9,8 +9,10 @@ namespace Arrakis.Analysis;
 internal sealed class Branch
 {
     private readonly Intervention[] _own;
-    private readonly Func<BoundInterventions> _bind;
-    private BoundInterventions? _plan;
+    private readonly Intervention[] _readInBackground;
+    private readonly Func<InterventionPlan, BoundInterventions> _bind;
+    private readonly InterventionPlan _variant, _background;
+    private BoundInterventions? _plan, _change;
 
     /// <param name="index">Its number among the variants.</param>
     /// <param name="variant">What is changed.</param>
@@ -20,12 +22,13 @@ internal sealed class Branch
     /// <exception cref="ArrakisException">The variant does not fit the model or the run.</exception>
     public Branch(int index, InterventionPlan variant, InterventionPlan background, CacheOrigin model, int tokens)
     {
-        (Index, _own) = (index, [.. variant.Interventions]);
+        (Index, _variant, _background, _own) = (index, variant, background, [.. variant.Interventions]);
+        _readInBackground = [.. background.Interventions.Where(i => i.Reader is not null)];
+        _bind = Bind;
         Bind(variant);
-        _bind = () => Bind(background.Then(variant));
         int layers = model.Config.NumHiddenLayers;
         StartLayer = _own.Min(i => IsFinal(i.Point) ? layers : i.Layer ?? 0);
-        First = _own.Min(i => i.Position ?? 0);
+        First = _own.Concat(_readInBackground).Min(i => i.Position ?? 0);
 
         BoundInterventions Bind(InterventionPlan plan)
         {
@@ -37,13 +40,19 @@ internal sealed class Branch
 
     public int Index { get; }
 
-    /// <summary>What is done, between <see cref="Begin"/> and <see cref="End"/>: a sweep may have more variants than there is room for their plans.</summary>
+    /// <summary>
+    /// What is done to rows that are made anew, the run's changes and then the variant's, between <see cref="Begin"/> and <see cref="End"/>: a sweep may have more variants
+    /// than there is room for their plans.
+    /// </summary>
     public BoundInterventions Plan => _plan ?? throw new InvalidOperationException("the variant has not begun");
+
+    /// <summary>What is done to rows taken from the run, which holds its own changes already: the variant's alone.</summary>
+    public BoundInterventions Change => _change ?? throw new InvalidOperationException("the variant has not begun");
 
     /// <summary>The first layer in which anything is changed; L where it is behind the last.</summary>
     public int StartLayer { get; }
 
-    /// <summary>The first position at which anything is changed.</summary>
+    /// <summary>The first position at which anything is made anew.</summary>
     public int First { get; }
 
     /// <summary>Rows whose keys and values a layer makes anew.</summary>
@@ -70,10 +79,14 @@ internal sealed class Branch
     private static Window Empty => new(0, -1);
 
     /// <summary>Makes the plan ready.</summary>
-    public void Begin() => _plan = _bind();
+    public void Begin()
+    {
+        _change = _bind(_variant);
+        _plan = _background.IsEmpty ? _change : _bind(_background.Then(_variant));
+    }
 
     /// <summary>Lets go of it.</summary>
-    public void End() => _plan = null;
+    public void End() => _plan = _change = null;
 
     /// <summary>Goes on to a layer.</summary>
     /// <param name="layer">Which.</param>
@@ -81,7 +94,11 @@ internal sealed class Branch
     public void Enter(int layer, Window wanted)
     {
         (Before, BeforeAt) = (Out, OutAt);
-        In = Clip(Hull(Before, Touched(layer, beforeAttention: true, wanted.Last)), new(0, wanted.Last));
+        In = Hull(Before, Touched(layer, beforeAttention: true, wanted.Last));
+        // Where attention is done anew, what single heads read of the run's rows is not among what it recorded.
+        foreach (Intervention i in In.Length == 0 ? [] : _readInBackground)
+            In = (i.Layer ?? layer) == layer ? Hull(In, Rows(i, wanted.Last)) : In;
+        In = Clip(In, new(0, wanted.Last));
         Window after = Touched(layer, beforeAttention: false, wanted.Last);
         // A key or a value that is other changes all that look at it.
         Out = Clip(In.Length > 0 ? Hull(after, new(In.First, wanted.Last)) : after, wanted);

@@ -8,10 +8,10 @@ internal sealed unsafe partial class BranchPass<TKernels>
 {
     private readonly int _perRow;
 
-    // One kv head's keys and values as a variant has them, [T, padded K], those of a single reader, and keys before rotation; a query; its scores; a sum.
-    private float* _kvKeys, _kvValues, _readerKeys, _readerValues, _unrotated, _query, _scores, _sum;
+    // One kv head's keys and values as a variant has them, [T, padded K], and those of a single reader; a query; its scores; a sum.
+    private float* _kvKeys, _kvValues, _readerKeys, _readerValues, _query, _scores, _sum;
 
-    private long AttentionFloats(int tokens) => 4L * tokens * _perRow + (long)tokens * _kv + 2 * _perRow + tokens;
+    private long AttentionFloats(int tokens) => 4L * tokens * _perRow + 2 * _perRow + tokens;
 
     private void TakeAttention(int tokens)
     {
@@ -20,7 +20,6 @@ internal sealed unsafe partial class BranchPass<TKernels>
         _kvValues = _compute.TakeZeroed((long)tokens * _perRow);
         _readerKeys = _compute.TakeZeroed((long)tokens * _perRow);
         _readerValues = _compute.TakeZeroed((long)tokens * _perRow);
-        _unrotated = _compute.Take((long)tokens * _kv);
         _query = _compute.TakeZeroed(_perRow);
         _sum = _compute.Take(_perRow);
         _scores = _compute.Take(tokens);
@@ -51,7 +50,7 @@ internal sealed unsafe partial class BranchPass<TKernels>
             }
         }
 
-        Each(branch, HookPoint.Z, layer, _heads, branch.OutAt, branch.Out);
+        Each(branch.In.Length == 0 ? branch.Change : branch.Plan, HookPoint.Z, layer, _heads, branch.OutAt, branch.Out);
     }
 
     /// <summary>One kv head's rows up to the last that is looked at, the run's and the variant's.</summary>
@@ -72,7 +71,7 @@ internal sealed unsafe partial class BranchPass<TKernels>
     private void KeepUnrotated(Branch branch, int layer, int position, float* key)
     {
         if (!branch.Plan.ReadersOf(layer).IsEmpty)
-            new ReadOnlySpan<float>(key, _kv).CopyTo(Row(_unrotated, position, _kv));
+            new ReadOnlySpan<float>(key, _kv).CopyTo(Row(_unrotated, InRow(branch, position), _kv));
     }
 
     /// <summary>Keys and values as one query head sees them.</summary>
@@ -84,7 +83,7 @@ internal sealed unsafe partial class BranchPass<TKernels>
         new ReadOnlySpan<float>(_kvValues, (int)floats).CopyTo(new Span<float>(_readerValues, (int)floats));
         for (int s = branch.In.First; s <= Math.Min(branch.In.Last, branch.Out.Last); s++)
         {
-            float* unrotated = _unrotated + (nint)s * _kv + (nint)g * k, key = _readerKeys + (nint)s * _perRow;
+            float* unrotated = _unrotated + (nint)InRow(branch, s) * _kv + (nint)g * k, key = _readerKeys + (nint)s * _perRow;
             Span<float> raw = Row(_query, 0, k);
             new ReadOnlySpan<float>(unrotated, k).CopyTo(raw);
             if (branch.Plan.Apply(HookPoint.K, layer, s, g, raw, head))

@@ -21,7 +21,7 @@ internal sealed unsafe partial class BranchPass<TKernels> : BranchPass where TKe
     private readonly int _d, _q, _kv, _f;
 
     // Rows of the batch: the stream behind the last layer; before this one; what projections read; what they make.
-    private readonly float* _before, _stream, _normed, _gathered, _queries, _keys, _values, _heads, _written, _gate, _up, _logits;
+    private readonly float* _before, _stream, _normed, _gathered, _queries, _keys, _unrotated, _values, _heads, _written, _gate, _up, _logits;
     private readonly float* _row;
 
     // Of a variant's rows, those in which a head has come to write something else.
@@ -35,7 +35,7 @@ internal sealed unsafe partial class BranchPass<TKernels> : BranchPass where TKe
         _needed = metric.Needed(run.Tokens);
         _perRow = Padded(_c.HeadDim);
         int logits = metric.Tokens.Length > 0 ? 0 : _c.VocabSize;
-        long floats = (long)rows * (5 * _d + 2 * _q + 2 * _kv + 2 * _f + logits) + AttentionFloats(run.Tokens) + _d;
+        long floats = (long)rows * (5 * _d + 2 * _q + 3 * _kv + 2 * _f + logits) + AttentionFloats(run.Tokens) + _d;
         _compute = Compute.Rent(model, options with { Threads = 1 }, rows, Math.Max(Math.Max(_d, _f), _q), floats);
         _before = _compute.Take((long)rows * _d);
         _stream = _compute.Take((long)rows * _d);
@@ -45,6 +45,7 @@ internal sealed unsafe partial class BranchPass<TKernels> : BranchPass where TKe
         _queries = _compute.Take((long)rows * _q);
         _heads = _compute.Take((long)rows * _q);
         _keys = _compute.Take((long)rows * _kv);
+        _unrotated = _compute.Take((long)rows * _kv);
         _values = _compute.Take((long)rows * _kv);
         _gate = _compute.Take((long)rows * _f);
         _up = _compute.Take((long)rows * _f);
@@ -85,12 +86,28 @@ internal sealed unsafe partial class BranchPass<TKernels> : BranchPass where TKe
             ins += branch.In.Length;
             outs += branch.Out.Length;
             for (int t = branch.In.First; t <= branch.In.Last; t++)
-                Before(branch, layer, t).CopyTo(Row(_stream, InRow(branch, t), _d));
-            Each(branch, HookPoint.Embed, layer, _stream, branch.InAt, branch.In, layer == 0);
-            Each(branch, HookPoint.ResidPre, layer, _stream, branch.InAt, branch.In);
+                EnterRow(branch, layer, t, Row(_stream, InRow(branch, t), _d));
         }
 
         return (ins, outs);
+    }
+
+    private void EnterRow(Branch branch, int layer, int position, Span<float> row)
+    {
+        if (layer == 0)
+        {
+            // From the table: of two changes at the embedding and the stream, the run's row has both behind it, and the variant's may go between.
+            fixed (float* x = row)
+                TKernels.Widen(_weights.Embedding.Type, _weights.Embedding.Row(_run.Ids[position]), _d, x);
+            branch.Plan.Apply(HookPoint.Embed, layer, position, 0, row);
+        }
+        else
+        {
+            Before(branch, layer, position).CopyTo(row);
+        }
+
+        bool ofRun = layer > 0 && !Within(branch.Before, position);
+        (ofRun ? branch.Change : branch.Plan).Apply(HookPoint.ResidPre, layer, position, 0, row);
     }
 
     /// <summary>The stream that a layer found at a position: the variant's own, or the run's.</summary>
@@ -243,13 +260,15 @@ internal sealed unsafe partial class BranchPass<TKernels> : BranchPass where TKe
             TKernels.Rotate(row + (nint)h * _c.HeadDim, row + (nint)h * _c.HeadDim, _c.HeadDim, Address(_rotary.Cos) + pair, Address(_rotary.Sin) + pair, _c.RotaryLayout);
     }
 
-    /// <summary>Changes a variant's rows of a hook point.</summary>
-    private void Each(Branch branch, HookPoint point, int layer, float* rows, int at, Window positions, bool here = true)
+    /// <summary>Changes a variant's rows of a hook point, which were made anew.</summary>
+    private void Each(Branch branch, HookPoint point, int layer, float* rows, int at, Window positions) => Each(branch.Plan, point, layer, rows, at, positions);
+
+    private void Each(BoundInterventions plan, HookPoint point, int layer, float* rows, int at, Window positions)
     {
-        if (!here || positions.Length == 0 || !branch.Plan.Touches(point, layer))
+        if (positions.Length == 0 || !plan.Touches(point, layer))
             return;
         int heads = Math.Max(1, point.Heads(_c)), width = point.Width(_c, 1);
-        branch.Plan.Apply(point, layer, rows + (nint)at * heads * width, positions.First, positions.Length, heads, width, (nint)heads * width, width);
+        plan.Apply(point, layer, rows + (nint)at * heads * width, positions.First, positions.Length, heads, width, (nint)heads * width, width);
     }
 
     /// <summary>A row of the run.</summary>
