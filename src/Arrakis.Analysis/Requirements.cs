@@ -16,15 +16,25 @@ internal static class Requirements
         }
     }
 
-    /// <summary>Refuses a cache that is not of a model of this shape, or is empty.</summary>
+    /// <summary>Refuses a run that an intervention changed at any of these, after which what the weights say is not what happened.</summary>
+    public static void Unchanged(ActivationCache cache, int layer, params ReadOnlySpan<HookPoint> points)
+    {
+        foreach (HookPoint point in points)
+        {
+            if (cache.Changed.Contains(point.Name(layer)))
+                throw new ArrakisException($"an intervention changed {point.Name(layer)} in this run, where this measure follows the weights: measure a run without it");
+        }
+    }
+
+    /// <summary>Refuses a cache that is of another model, or is empty.</summary>
     public static void Cache(LlamaModel model, ActivationCache cache)
     {
         ArgumentNullException.ThrowIfNull(model);
         ArgumentNullException.ThrowIfNull(cache);
         if (cache.Tokens == 0)
             throw new ArrakisException("nothing is recorded yet: run a forward pass first");
-        if (cache.FindForeign(model.Config) is { } name)
-            throw new ArrakisException($"the cache is not of this model: {name} has another shape or layer");
+        if (cache.FindOther(new CacheOrigin(model.Config, model.Weights, model.Name)) is { } difference)
+            throw new ArrakisException($"the cache is not of this model: {difference}");
     }
 
     /// <summary>Refuses a cache that continues a sequence: patterns there reach back to positions whose activations it does not hold.</summary>

@@ -20,6 +20,14 @@ internal static class HandMade
         return ActivationCache.Load(folder.File("cache.safetensors"));
     }
 
+    /// <summary>A run's cache as it comes out of a file: of which of the models made of random numbers nobody knows.</summary>
+    public static ActivationCache Saved(ActivationCache run)
+    {
+        using var folder = new TemporaryFolder();
+        run.Save(folder.File("cache.safetensors"));
+        return ActivationCache.Load(folder.File("cache.safetensors"));
+    }
+
     /// <summary>A run's cache with nothing in it: every activation is 0, and every norm divides by 1.</summary>
     public static ActivationCache Nothing(ActivationCache run) => Cache(run.Ids.ToArray(), [.. run.Names.Select(name =>
     {

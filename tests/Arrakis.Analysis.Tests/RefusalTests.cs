@@ -195,12 +195,60 @@ public sealed class RefusalTests
             Everything(other, run.Cache, "the cache is not of this model: blocks.");
         }
 
+        LlamaModel twin = LlamaModel.CreateRandom(s_input.Config, 4);
+        Everything(twin, run.Cache, "the cache is not of this model: its weights are others");
         session.Dispose();
         Everything(run.Model, session.Cache, "nothing is recorded yet: run a forward pass first");
-        LlamaModel gone = LlamaModel.CreateRandom(s_input.Config, 4);
-        gone.Dispose();
-        foreach (Func<object> measure in Measures(gone, run.Cache))
+        ActivationCache saved = HandMade.Saved(run.Cache);
+        twin.Dispose();
+        foreach (Func<object> measure in Measures(twin, saved))
             Assert.Throws<ObjectDisposedException>(measure);
+    }
+
+    /// <summary>What was changed is refused where a measure would say what the weights make of it, whether the run is at hand or saved; what is frozen may be changed.</summary>
+    [Fact]
+    public void Runs_that_an_intervention_changed()
+    {
+        using LlamaModel model = LlamaModel.CreateRandom(s_input.Config, 5);
+        using LlamaSession session = model.CreateSession(RecordingPlan.Flow, Engine.Options());
+        ReadOnlySpan<HookPoint> frozen = [
+            HookPoint.Embed, HookPoint.Ln1Scale, HookPoint.RotQ, HookPoint.RotK, HookPoint.AttnScores, HookPoint.Pattern, HookPoint.Ln2Scale, HookPoint.MlpPre, HookPoint.LnFinalScale];
+        foreach (HookPoint point in HookNames.All)
+        {
+            session.Interventions = InterventionPlan.Of(Intervention.Scale(point, 0.5f, point.IsPerLayer() ? 1 : null));
+            session.Forward(s_input.Ids);
+            Assert.Equal([point.Name(1)], session.Cache.Changed);
+            ActivationCache saved = HandMade.Saved(session.Cache);
+            Assert.Equal(session.Cache.Changed, saved.Changed);
+            foreach (ActivationCache cache in new[] { session.Cache, saved })
+            {
+                // Queries and keys are behind what a flow takes of them, the pattern.
+                bool flows = frozen.Contains(point) || point is HookPoint.Q or HookPoint.K, sums = flows || point is HookPoint.Logits;
+                Expect(flows, () => FlowTracer.Trace(model, cache, 0, 3, new() { Layers = 2, Target = FlowTarget.Token(2), AllSources = true }));
+                Expect(sums || point == HookPoint.LnFinalNormalized, () => FlowTracer.Trace(model, cache, 0, 3, new() { Layers = 2, AllSources = true }));
+                Expect(point != HookPoint.ResidPre, () => FlowTracer.Trace(model, cache, 0, 3, new() { Layers = 1, AllSources = true }));
+                Expect(point is not (HookPoint.Result or HookPoint.AttnOut), () => HeadWrites.Measure(model, cache, 1));
+                Expect(
+                    point is not (HookPoint.Ln1Normalized or HookPoint.Q or HookPoint.K or HookPoint.V or HookPoint.Z),
+                    () => HeadReads.Measure(model, cache, 1, ReadDirection.Dimension(1)));
+                Expect(
+                    point is not (HookPoint.Z or HookPoint.Result or HookPoint.AttnOut or HookPoint.ResidMid or HookPoint.Ln2Normalized or HookPoint.MlpPreLinear or
+                        HookPoint.MlpPost or HookPoint.MlpOut or HookPoint.ResidPost),
+                    () => InformationFlowRoutes.Measure(model, cache));
+
+                void Expect(bool told, Func<object> measure)
+                {
+                    if (!told)
+                        Refused.Saying($"an intervention changed {point.Name(1)} in this run", measure);
+                    else if (measure() is FlowTrace flow)
+                        Assert.True(flow.ConservationError < 1e-5, $"{point.Name(1)}: off by {flow.ConservationError}");
+                }
+            }
+        }
+
+        session.Interventions = InterventionPlan.None;
+        session.Forward(s_input.Ids);
+        Assert.Empty(session.Cache.Changed);
     }
 
     private static void Everything(LlamaModel model, ActivationCache cache, string expected)

@@ -27,6 +27,7 @@ public sealed unsafe partial class InformationFlowRoutes
             Requirements.Recorded(cache, "flow", l, HookPoint.V, HookPoint.Pattern);
             Residuals.RequireStream(c, cache, l);
             Residuals.RequireMid(cache, l);
+            Requirements.Unchanged(cache, l, HookPoint.Z, HookPoint.Result, HookPoint.AttnOut, HookPoint.ResidMid, HookPoint.ResidPost);
         }
 
         Residuals.RequireStream(c, cache, c.NumHiddenLayers);

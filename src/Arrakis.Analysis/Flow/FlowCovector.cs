@@ -37,11 +37,15 @@ internal static unsafe class FlowCovector
         ? $": for a score let the flow end before layer {last}{(from < last - 1 ? " or a lower one" : "")}"
         : last > 0 ? ": for a score start before a lower one" : ", and this model has no other: take the residual or a token's logit as the target";
 
-    /// <summary>Refuses a cache that lacks what the target is made of.</summary>
+    /// <summary>Refuses a cache that lacks what the target is made of, or has it changed.</summary>
     public static void RequireRecorded(ActivationCache cache, FlowOptions options, string specification)
     {
         if (options.Target.TokenId is not null)
+        {
             Requirements.Recorded(cache, specification, 0, HookPoint.LnFinalScale);
+            Requirements.Unchanged(cache, 0, HookPoint.LnFinalNormalized, HookPoint.Logits);
+        }
+
         if (options.Target.Score is { } score)
             Requirements.Recorded(cache, specification, options.From + options.Layers, HookPoint.Ln1Scale, score.IsKey ? HookPoint.Q : HookPoint.K);
     }

@@ -25,7 +25,8 @@ public static unsafe class FlowTracer
     /// <param name="cancellation">Looked at before every layer.</param>
     /// <exception cref="ArrakisException">
     /// A position, layer or token that there is not; src after dst; a token's logit before the last layer, or a score after it; nothing stands at the destination; the cache is of another
-    /// model, continues a sequence or lacks a hook point (the message names a recording that has it); or the run holds values that are not finite.
+    /// model, continues a sequence, was changed by an intervention at what is not frozen, or lacks a hook point (the message names a recording that has it); or the run holds values
+    /// that are not finite.
     /// </exception>
     public static FlowTrace Trace(
         LlamaModel model, ActivationCache cache, int src, int dst, FlowOptions? options = null, CancellationToken cancellation = default)
@@ -115,8 +116,16 @@ public static unsafe class FlowTracer
         {
             Requirements.Recorded(
                 cache, specification, layer, HookPoint.ResidPre, HookPoint.Ln1Scale, HookPoint.Q, HookPoint.K, HookPoint.V, HookPoint.Pattern, HookPoint.Z);
+            Requirements.Unchanged(
+                cache, layer, HookPoint.Ln1Normalized, HookPoint.V, HookPoint.Z, HookPoint.Result, HookPoint.AttnOut, HookPoint.ResidMid, HookPoint.ResidPost);
+            if (layer + 1 < c.NumHiddenLayers)
+                Requirements.Unchanged(cache, layer + 1, HookPoint.ResidPre);
             if (options.Mlp == MlpTreatment.Frozen)
+            {
                 Requirements.Recorded(cache, specification, layer, HookPoint.Ln2Scale, HookPoint.MlpPre);
+                Requirements.Unchanged(cache, layer, HookPoint.Ln2Normalized, HookPoint.MlpPreLinear, HookPoint.MlpPost, HookPoint.MlpOut);
+            }
+
             if (options.Mlp == MlpTreatment.Source && options.AllSources)
                 Residuals.RequireMlpOut(cache, layer);
         }

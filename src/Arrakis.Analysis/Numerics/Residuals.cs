@@ -36,7 +36,7 @@ internal sealed unsafe class Residuals
     /// <summary>The most terms of a sum in its products.</summary>
     public static int Depth(LlamaConfig c) => Math.Max(c.HiddenSize, Math.Max(c.NumAttentionHeads * c.HeadDim, c.IntermediateSize));
 
-    /// <summary>Refuses a cache from which <see cref="Stream"/> cannot be had.</summary>
+    /// <summary>Refuses a cache, or a run so changed, from which <see cref="Stream"/> cannot be had.</summary>
     public static void RequireStream(LlamaConfig c, ActivationCache cache, int boundary)
     {
         if (Find(c, cache, boundary) is not null)
@@ -45,25 +45,30 @@ internal sealed unsafe class Residuals
             Requirements.Recorded(cache, "flow", boundary, HookPoint.ResidPre);
         RequireMid(cache, boundary - 1);
         RequireMlpOut(cache, boundary - 1);
+        Requirements.Unchanged(cache, boundary - 1, HookPoint.ResidPost);
     }
 
-    /// <summary>Refuses a cache from which <see cref="Mid"/> cannot be had.</summary>
+    /// <summary>Refuses a cache, or a run so changed, from which <see cref="Mid"/> cannot be had.</summary>
     public static void RequireMid(ActivationCache cache, int layer)
     {
         if (cache.Contains(HookPoint.ResidMid, layer))
             return;
         Requirements.Recorded(cache, "flow", layer, HookPoint.ResidPre);
-        if (!cache.Contains(HookPoint.AttnOut, layer))
-            Requirements.Recorded(cache, "flow", layer, HookPoint.Z);
+        Requirements.Unchanged(cache, layer, HookPoint.ResidMid);
+        if (cache.Contains(HookPoint.AttnOut, layer))
+            return;
+        Requirements.Recorded(cache, "flow", layer, HookPoint.Z);
+        Requirements.Unchanged(cache, layer, HookPoint.Result, HookPoint.AttnOut);
     }
 
-    /// <summary>Refuses a cache from which <see cref="MlpOut(int, ReadOnlySpan{int}, float*)"/> cannot be had.</summary>
+    /// <summary>Refuses a cache, or a run so changed, from which <see cref="MlpOut(int, ReadOnlySpan{int}, float*)"/> cannot be had.</summary>
     public static void RequireMlpOut(ActivationCache cache, int layer)
     {
         if (cache.Contains(HookPoint.MlpOut, layer))
             return;
         RequireMid(cache, layer);
         Requirements.Recorded(cache, "flow", layer, HookPoint.Ln2Scale, HookPoint.MlpPre);
+        Requirements.Unchanged(cache, layer, HookPoint.Ln2Normalized, HookPoint.MlpPreLinear, HookPoint.MlpPost, HookPoint.MlpOut);
     }
 
     /// <summary>The stream between layers: resid_pre of layer <paramref name="boundary"/>, or resid_post of the last where it is L.</summary>

@@ -22,8 +22,8 @@ public sealed unsafe partial class HeadReads
     /// <param name="inputs">Which inputs count into the strength.</param>
     /// <param name="options">Threads and kernels; null for the defaults.</param>
     /// <exception cref="ArrakisException">
-    /// There is no such layer, dimension, token or head below; the direction has no length; the cache is of another model, or lacks a hook point: the message names a
-    /// recording that has it.
+    /// There is no such layer, dimension, token or head below; the direction has no length; the cache is of another model, was changed by an intervention at what the heads read,
+    /// or lacks a hook point: the message names a recording that has it.
     /// </exception>
     public static HeadReads Measure(
         LlamaModel model, ActivationCache cache, int layer, ReadDirection direction, HeadInputs inputs = HeadInputs.All, AnalysisOptions? options = null)
@@ -33,8 +33,12 @@ public sealed unsafe partial class HeadReads
         Check(model, layer, direction, inputs);
         Requirements.Recorded(
             cache, "heads", layer, HookPoint.ResidPre, HookPoint.Ln1Scale, HookPoint.Q, HookPoint.K, HookPoint.V, HookPoint.Pattern, HookPoint.Z);
+        Requirements.Unchanged(cache, layer, HookPoint.Ln1Normalized, HookPoint.Q, HookPoint.K, HookPoint.V, HookPoint.Z);
         if (direction.Writer is var (below, _))
+        {
             Requirements.Recorded(cache, "heads", below, HookPoint.Z);
+            Requirements.Unchanged(cache, below, HookPoint.Result);
+        }
 
         LlamaConfig c = model.Config;
         int tokens = cache.Tokens, d = c.HiddenSize, q = c.NumAttentionHeads * c.HeadDim;
@@ -92,11 +96,12 @@ public sealed unsafe partial class HeadReads
             _ => throw new ArgumentException("one of q, k and v", nameof(input)),
         };
         Requirements.Recorded(cache, "heads", layer, HookPoint.ResidPre, HookPoint.Ln1Scale, s_hooks[i]);
+        Requirements.Unchanged(cache, layer, HookPoint.Ln1Normalized, s_hooks[i]);
         LlamaConfig c = model.Config;
         int k = c.HeadDim, d = c.HiddenSize, heads = ModelGrams.Heads(c, s_inputs[i]), own = head / (c.NumAttentionHeads / heads);
         LlamaLayer w = model.Weights.Layers[layer];
         ReadOnlySpan<float> whole = cache.Flat(s_hooks[i], layer).Slice((token * heads + own) * k, k);
-        float norm = TensorPrimitives.SumOfSquares(whole);
+        double norm = Numerics.Shares.Dot(whole, whole);
         float[] shares = new float[d];
         if (norm == 0)
             return shares;
@@ -107,7 +112,9 @@ public sealed unsafe partial class HeadReads
             compute.ProjectBack(from, 1, rows, to);
         TensorPrimitives.Multiply(shares, w.AttentionNorm, shares);
         TensorPrimitives.Multiply(shares, cache.Flat(HookPoint.ResidPre, layer).Slice(token * d, d), shares);
-        TensorPrimitives.Divide(shares, norm * cache.Flat(HookPoint.Ln1Scale, layer)[token], shares);
+        double scale = norm * cache.Flat(HookPoint.Ln1Scale, layer)[token];
+        for (int j = 0; j < d; j++)
+            shares[j] = (float)(shares[j] / scale);
         Requirements.Finite(shares, "a read share");
         return shares;
     }
@@ -165,7 +172,7 @@ public sealed unsafe partial class HeadReads
             for (int h = 0; h < heads; h++)
             {
                 double square = gram is null
-                    ? TensorPrimitives.SumOfSquares<float>(new Span<float>(read + (nint)h * k, k))
+                    ? Numerics.Shares.Dot(new(read + (nint)h * k, k), new(read + (nint)h * k, k))
                     : Weighted(compute, gram, read + (nint)h * k, (nint)heads * k, weighted);
                 weights[i].AsSpan(h * group, group).Fill(Math.Sqrt(Math.Max(0, square)) / norm);
             }

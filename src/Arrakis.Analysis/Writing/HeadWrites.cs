@@ -42,7 +42,9 @@ public sealed class HeadWrites
     /// <summary>‖Ŵ_V[g(h)] W_O[h]‖_F, from the weights alone, with the norm's weight folded into W_V. [H]</summary>
     public ReadOnlySpan<double> OvNorms => _ovNorms;
 
-    /// <summary>The largest |Σ_h share − 1| over the tokens at which the layer's attention writes anything: rounding, and nothing else.</summary>
+    /// <summary>
+    /// The largest |Σ_h share − 1| over the tokens at which the layer's attention writes anything, relative to the largest share there, or 1: rounding, and nothing else.
+    /// </summary>
     public double ShareError { get; }
 
     /// <summary>‖c[t, h]‖₂ over the tokens. [T]; empty where there is no input.</summary>
@@ -64,12 +66,13 @@ public sealed class HeadWrites
     /// <param name="cache">A run of it, recorded with at least <c>attn.z</c>.</param>
     /// <param name="layer">Which layer.</param>
     /// <param name="options">Threads and kernels; null for the defaults.</param>
-    /// <exception cref="ArrakisException">There is no such layer, the cache is of another model or lacks z; the message names a recording that has it.</exception>
+    /// <exception cref="ArrakisException">There is no such layer, the cache is of another model, was changed by an intervention between z and attn_out, or lacks z; the message names a recording that has it.</exception>
     public static unsafe HeadWrites Measure(LlamaModel model, ActivationCache cache, int layer, AnalysisOptions? options = null)
     {
         Requirements.Cache(model, cache);
         Requirements.Layer(model.Config, layer);
         Requirements.Recorded(cache, "heads", layer, HookPoint.Z);
+        Requirements.Unchanged(cache, layer, HookPoint.Result, HookPoint.AttnOut);
         LlamaConfig c = model.Config;
         int tokens = cache.Tokens, heads = c.NumAttentionHeads, k = c.HeadDim, d = c.HiddenSize;
         float[] norms = new float[heads * tokens], shares = new float[heads * tokens];
@@ -133,7 +136,7 @@ public sealed class HeadWrites
         for (int t = 0; t < tokens; t++)
         {
             ReadOnlySpan<float> row = Compute.Row(written, t, d);
-            double whole = Numerics.Shares.Dot(row, row), sum = 0;
+            double whole = Numerics.Shares.Dot(row, row), sum = 0, largest = 1;
             if (whole == 0)
                 continue;
             for (int h = 0; h < heads; h++)
@@ -141,9 +144,10 @@ public sealed class HeadWrites
                 double share = Numerics.Shares.Dot(Compute.Row(z, t * heads + h, k), Compute.Row(back, t * heads + h, k)) / whole;
                 shares[h * tokens + t] = (float)share;
                 sum += share;
+                largest = Math.Max(largest, Math.Abs(share));
             }
 
-            error = Math.Max(error, Math.Abs(sum - 1));
+            error = Math.Max(error, Math.Abs(sum - 1) / largest);
         }
 
         return error;

@@ -100,12 +100,12 @@ public sealed class LlamaModel : IDisposable
     }
 
     /// <summary>Loads a cache that was saved from this model, so that what was not recorded can be computed from what was.</summary>
-    /// <exception cref="ArrakisException">The file is damaged, or its shapes are not this model's.</exception>
+    /// <exception cref="ArrakisException">The file is damaged, its shapes are not this model's, or it was saved from a model of another name.</exception>
     public ActivationCache LoadCache(string path)
     {
         ActivationCache cache = ActivationCache.Load(path);
-        if (cache.FindForeign(Config) is { } name)
-            throw Said.Fault(path, $"tensor {name} is not of this model: its shape or layer differs");
+        if (cache.FindOther(new CacheOrigin(Config, Weights, Name)) is { } difference)
+            throw Said.Fault(path, $"this is no run of this model: {difference}");
         cache.Weights = Weights;
         cache.ResultSource = (layer, z, result) =>
         {

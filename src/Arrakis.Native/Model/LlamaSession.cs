@@ -39,6 +39,7 @@ public sealed class LlamaSession : IDisposable
     private readonly long _budget;
     private readonly int _logitsSlot;
     private ReadOnlyMemory<float> _logits;
+    private string[] _changed;
     private int _busy;
     private bool _disposed;
 
@@ -59,7 +60,7 @@ public sealed class LlamaSession : IDisposable
         _kvArena = model.Arenas.Get();
         _workspace = new Workspace(model.Config, layout, _arena);
         _pass = ForwardPass.Create(Kernels, model.Config, model.Weights, model.Rotary, _team, _workspace, new KvCache(model.Config, _kvArena));
-        _pass.Interventions = interventions;
+        (_pass.Interventions, _changed) = (interventions, interventions?.Names ?? []);
         _slotMemory = _workspace.Memory;
         _logitsSlot = layout.Slot(HookPoint.Logits, 0);
         Cache = new ActivationCache(model.Config, layout.Names, layout.Slot, layout.Slots)
@@ -85,7 +86,7 @@ public sealed class LlamaSession : IDisposable
             ArgumentNullException.ThrowIfNull(value);
             BoundInterventions? bound = Bound(_model, value);
             Enter();
-            _pass.Interventions = bound;
+            (_pass.Interventions, _changed) = (bound, bound?.Names ?? []);
             Volatile.Write(ref _busy, 0);
         }
     }
@@ -188,6 +189,7 @@ public sealed class LlamaSession : IDisposable
             _pass.Run(ids, past, cancellation);
             Position = past + ids.Length;
             Cache.Fill(ids, past, _slotMemory);
+            Cache.Changed = _changed;
             int vocabulary = _model.Config.VocabSize;
             _logits = _logitsSlot >= 0 ? LastRow(vocabulary) : _workspace.LastLogitsMemory;
             return _logits.Span;

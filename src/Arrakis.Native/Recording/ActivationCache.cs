@@ -49,6 +49,12 @@ public sealed class ActivationCache
     /// <summary>What is recorded, in the order of the forward pass.</summary>
     public IReadOnlyList<string> Names => _names;
 
+    /// <summary>
+    /// The hook points, by name, at which interventions were to change the pass; empty where it ran as the weights say. Measures that follow the weights refuse a run that was
+    /// changed where they would no longer tell what happened.
+    /// </summary>
+    public IReadOnlyList<string> Changed { get; internal set; } = [];
+
     /// <summary>Bytes of the recorded tensors; what two names share counts once.</summary>
     public long Bytes
     {
@@ -150,6 +156,8 @@ public sealed class ActivationCache
                 ["rope_layout"] = Config.RotaryLayout == RotaryLayout.Halves ? "halves" : "pairs",
             },
         };
+        if (Changed.Count > 0)
+            writer.Metadata["changed"] = string.Join(", ", Changed);
         foreach ((HookPoint point, int layer) in _points)
         {
             (int a, int b, int c) = point.Shape(Config, Tokens, Past + Tokens);
@@ -254,7 +262,8 @@ internal readonly record struct CacheOrigin(LlamaConfig Config, object? Weights,
         if (known && ReferenceEquals(Weights, model.Weights))
             return null;
         string name = Path.TrimEndingDirectorySeparator(Name), other = Path.TrimEndingDirectorySeparator(model.Name);
-        if (Path.GetFileName(name) != Path.GetFileName(other))
+        // A file need not say what it is of.
+        if (name.Length > 0 && Path.GetFileName(name) != Path.GetFileName(other))
             return $"it is of '{Said.Name(Name)}'";
         // Models made of random numbers have all one name.
         return known && Name == "random" ? "its weights are others" : null;

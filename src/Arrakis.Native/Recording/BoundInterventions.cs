@@ -40,6 +40,10 @@ internal sealed unsafe class BoundInterventions
 
     public InterventionPlan Plan { get; }
 
+    /// <summary>The names of the hook points at which anything is done, in the order of the forward pass.</summary>
+    public string[] Names => [.. Enumerable.Range(0, _operations.Length).Where(i => _operations[i] is not null)
+        .Select(i => ((HookPoint)(i % HookNames.All.Count)).Name(i / HookNames.All.Count)).Distinct()];
+
     /// <summary>Query heads of a layer that see keys or values of their own, in order.</summary>
     public ReadOnlySpan<int> ReadersOf(int layer) => _readers is null ? [] : _readers[layer];
 

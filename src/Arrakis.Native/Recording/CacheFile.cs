@@ -41,6 +41,7 @@ internal static class CacheFile
         var cache = new ActivationCache(config, [.. tensors.Select(t => (t.Point, t.Layer))], (point, layer) => slots[(point, layer)], values.Length)
         {
             Model = Meta(file, "model"),
+            Changed = ReadChanged(path, Meta(file, "changed")),
         };
         cache.Fill(ids, past, slot => values[slot]);
         return cache;
@@ -59,6 +60,18 @@ internal static class CacheFile
         {
             throw Said.Fault(path, $"ids is '{Said.Name(text)}', which is not a list of token ids", e);
         }
+    }
+
+    private static string[] ReadChanged(string path, string text)
+    {
+        string[] names = text.Split(',', StringSplitOptions.RemoveEmptyEntries | StringSplitOptions.TrimEntries);
+        foreach (string name in names)
+        {
+            if (!HookNames.TryParse(name, out _, out _))
+                throw Said.Fault(path, $"changed names '{Said.Name(name)}', which is no hook point's name");
+        }
+
+        return names;
     }
 
     // The first tensor that shows a size decides it; a later one that disagrees is refused by its shape.
