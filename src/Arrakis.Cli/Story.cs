@@ -95,7 +95,7 @@ internal sealed class Story
         ActivationCache cache = session.Cache;
         HeadWrites[] writes = [.. Enumerable.Range(0, model.Config.NumHiddenLayers).Select(layer => HeadWrites.Measure(model, cache, layer, options))];
         (ReadWrite[] reads, double error) = MeasureReads(model, cache, writes, options, cancellation);
-        int period = Math.Min(DetectorPeriod, model.Config.MaxPositionEmbeddings / 2);
+        int begins = model.Config.BosTokenId is null ? 0 : 1, period = Math.Min(DetectorPeriod, (model.Config.MaxPositionEmbeddings - begins) / 2);
         return new Story
         {
             Model = model,

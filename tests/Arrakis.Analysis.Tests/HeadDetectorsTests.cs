@@ -31,6 +31,20 @@ public sealed class HeadDetectorsTests
         Assert.Equal((0, 0, 0), (found.Heads[3].PreviousToken, found.Heads[3].DuplicateToken, found.Heads[3].Induction));
     }
 
+    /// <summary>What stands before the repetition is in no mean.</summary>
+    [Fact]
+    public void What_stands_before_the_repetition_is_left_out()
+    {
+        int[] back = [1, Period, Period - 1, 0];
+        float[] pattern = new float[4 * 9 * 9];
+        for (int row = 0; row < 4 * 9; row++)
+            pattern[row * 9 + Math.Max(0, row % 9 - back[row / 9])] = 1;
+        HeadDetectors found = HeadDetectors.Measure(HandMade.Cache([9, 0, 1, 2, 3, 0, 1, 2, 3], ("blocks.0.attn.hook_pattern", [4, 9, 9], pattern)), Period, first: 1);
+        Assert.Equal((1, 1, 1), (found.Heads[0].PreviousToken, found.Heads[1].DuplicateToken, found.Heads[2].Induction));
+        // At t = 1 heads 1 and 2 look at the token before, which begins; from t = 2 on, no more.
+        Assert.Equal((0, 0), (found.Heads[1].PreviousToken, found.Heads[2].PreviousToken));
+    }
+
     [Fact]
     public void A_uniform_head_scores_the_baseline()
     {
@@ -46,11 +60,14 @@ public sealed class HeadDetectorsTests
     public void Equal_the_plain_loop_on_random_models() =>
         Gen.Select(RandomShapes.Configs, Gen.Int[3, 9], Gen.Int[2, 4], Gen.Int[0, 1000]).Sample((config, period, repeats, seed) =>
         {
-            using LlamaModel model = LlamaModel.CreateRandom(config, (ulong)seed);
+            int begins = seed % 2;
+            using LlamaModel model = LlamaModel.CreateRandom(config with { BosTokenId = begins > 0 ? seed % config.VocabSize : null }, (ulong)seed);
             HeadDetectors found = HeadDetectors.Detect(model, period, repeats, seed, new AnalysisOptions { Threads = 1 });
-            int tokens = period * repeats;
-            Assert.Equal(tokens, found.Ids.Length);
-            Assert.Equal(Math.Min(period, config.VocabSize), found.Ids.ToArray().Distinct().Count());
+            int tokens = begins + period * repeats;
+            Assert.Equal((begins, tokens), (found.First, found.Ids.Length));
+            Assert.Equal(Math.Min(period, config.VocabSize), found.Ids[begins..].ToArray().Distinct().Count());
+            if (begins > 0)
+                Assert.Equal(model.Config.BosTokenId, found.Ids[0]);
             using LlamaSession session = model.CreateSession(RecordingPlan.Heads, Engine.Options());
             session.Forward(found.Ids);
             Assert.Equal(config.NumHiddenLayers * config.NumAttentionHeads, found.Heads.Count);
@@ -60,10 +77,12 @@ public sealed class HeadDetectorsTests
                 Assert.Equal((i / config.NumAttentionHeads, i % config.NumAttentionHeads), (head.Layer, head.Head));
                 double Mean(int first, int back) => Enumerable.Range(first, tokens - first)
                     .Average(t => (double)session.Cache[HookPoint.Pattern, head.Layer][head.Head, t, t - back]);
-                Assert.Equal(Mean(1, 1), head.PreviousToken, Tolerance);
-                Assert.Equal(Mean(period, period), head.DuplicateToken, Tolerance);
-                Assert.Equal(Mean(period, period - 1), head.Induction, Tolerance);
+                Assert.Equal(Mean(begins + 1, 1), head.PreviousToken, Tolerance);
+                Assert.Equal(Mean(begins + period, period), head.DuplicateToken, Tolerance);
+                Assert.Equal(Mean(begins + period, period - 1), head.Induction, Tolerance);
             }
+
+            Assert.Equal(Enumerable.Range(begins + period, tokens - begins - period).Average(t => 1.0 / (t + 1)), found.UniformRepeat, Tolerance);
         }, iter: 40);
 
     [Fact]
@@ -71,7 +90,7 @@ public sealed class HeadDetectorsTests
     {
         LlamaConfig config = ResidualsTests.Small.Config with { BosTokenId = 1, EosTokenIds = [2, 5] };
         using LlamaModel model = LlamaModel.CreateRandom(config, 1);
-        int[] Ids(int period, int seed) => HeadDetectors.Detect(model, period, seed: seed).Ids.ToArray();
+        int[] Ids(int period, int seed) => HeadDetectors.Detect(model, period, seed: seed).Ids[1..].ToArray();
         Assert.Equal(Ids(16, 3), Ids(16, 3));
         Assert.NotEqual(Ids(16, 3), Ids(16, 4));
         // 19 tokens without these three are 16.
@@ -95,6 +114,8 @@ public sealed class HeadDetectorsTests
         using LlamaModel model = LlamaModel.CreateRandom(ResidualsTests.Small.Config with { MaxPositionEmbeddings = 12 }, 1);
         Refused.With("7 repeats of 3 tokens are more than the model's context of 12: use fewer", () => HeadDetectors.Detect(model, 3, 7));
         Refused.With("1 repeats: use at least 2", () => HeadDetectors.Detect(model, 3, 1));
+        using LlamaModel begins = LlamaModel.CreateRandom(model.Config with { BosTokenId = 1 }, 1);
+        Refused.With("4 repeats of 3 tokens after one that begins are more than the model's context of 12: use fewer", () => HeadDetectors.Detect(begins, 3, 4));
         const string short2 = "the period is 2: use at least 3, or what followed a token's last occurrence is no other place than the token before";
         Refused.With(short2, () => HeadDetectors.Detect(model, 2));
         using LlamaSession session = model.CreateSession(RecordingPlan.Heads);
@@ -104,6 +125,8 @@ public sealed class HeadDetectorsTests
         Refused.With("the ids do not repeat with a period of 3: position 2 has 1 and position 5 has 2", () => HeadDetectors.Measure(session.Cache, 3));
         Refused.With(
             "the input of 6 tokens is over before a period of 6 repeats: use a longer input or a shorter period", () => HeadDetectors.Measure(session.Cache, 6));
+        Refused.With("the ids do not repeat with a period of 3: position 2 has 1 and position 5 has 2", () => HeadDetectors.Measure(session.Cache, 3, first: 1));
+        Refused.With("position 6 is not in the input of 6 tokens: use 0 to 5", () => HeadDetectors.Measure(session.Cache, 3, first: 6));
         session.Forward([3]);
         Refused.With(
             "the input of 1 tokens is over before a period of 3 repeats: use a longer input or a shorter period", () => HeadDetectors.Measure(session.Cache, 3));
