@@ -43,7 +43,8 @@ public sealed record PathOptions
 
     /// <summary>
     /// Whether patterns, norm scales and gates are frozen at the run, before and behind the receiver. The network is then linear, and the effects of all paths of a
-    /// sender, into the values of every head above it and into the logits, add up to the sender's whole effect.
+    /// sender, into the values of every head above it and into the logits, add up to the sender's whole effect; not with <see cref="HoldMlps"/>, which leaves
+    /// out what goes through an MLP.
     /// </summary>
     public bool Frozen { get; init; }
 

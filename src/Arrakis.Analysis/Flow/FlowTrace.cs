@@ -112,7 +112,7 @@ public readonly record struct FlowHead(
 
 /// <summary>Whether the parts of a whole add up to it.</summary>
 /// <param name="Sum">The sum of the parts.</param>
-/// <param name="Expected">The whole: 1, or the logit.</param>
+/// <param name="Expected">The whole: 1, the logit, or the attention score.</param>
 /// <param name="Scale">The largest of |Expected| and the parts, to which the error is relative.</param>
 public readonly record struct FlowConservation(double Sum, double Expected, double Scale)
 {
@@ -148,7 +148,7 @@ public sealed class FlowTrace
     /// <summary>What it was measured against.</summary>
     public required FlowTarget Target { get; init; }
 
-    /// <summary>The flow over all paths: a share of what stands at the destination, or logits.</summary>
+    /// <summary>The flow over all paths: a share of what stands at the destination, logits, or a part of the attention score.</summary>
     public required double Total { get; init; }
 
     /// <summary>The cut at every layer, the lowest first.</summary>
@@ -175,7 +175,7 @@ public sealed class FlowTrace
     /// <summary>With <see cref="MlpTreatment.Source"/> and all sources: the flow from every layer's MLP outputs, over all positions. [n]</summary>
     public required IReadOnlyList<double>? MlpSources { get; init; }
 
-    /// <summary>Whether the flows of all sources add up to 1, or to the logit; where they were asked for.</summary>
+    /// <summary>Whether the flows of all sources add up to 1, to the logit, or to the attention score; where they were asked for.</summary>
     public required FlowConservation? Conservation { get; init; }
 
     /// <summary>

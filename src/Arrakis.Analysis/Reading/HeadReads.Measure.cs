@@ -277,7 +277,7 @@ public sealed unsafe partial class HeadReads
         }
     }
 
-    /// <summary>Shares over all D dimensions sum to that of the whole residual: reads it through the frozen norm, and compares with the q, k, v of the run.</summary>
+    /// <summary>Reads the whole stream through the norm of the run, and compares with its q, k, v.</summary>
     private static double IdentityError(Compute compute, ActivationCache cache, int layer, float* normed, float* read)
     {
         LlamaConfig c = compute.Config;

@@ -64,8 +64,8 @@ public sealed partial class HeadReads
     public ReadOnlySpan<double> Strengths => _strengths;
 
     /// <summary>
-    /// The identity that read shares stand on, as it came out: over the D dimensions they sum to 1, so the largest |Σ_d share − 1| over the heads, the three inputs and
-    /// the last 16 positions. Rounding, and nothing else. 0 where there is no input.
+    /// The identity that read shares stand on, as it came out: q, k and v computed again from the whole residual stream, through the norm's scale of the run, are the run's.
+    /// The largest |share of the whole stream − 1| over the heads, the three inputs and the last 16 positions: rounding, and nothing else. 0 where there is no input.
     /// </summary>
     public double ShareError { get; }
 
