@@ -39,21 +39,24 @@ public sealed record HypothesisTest(
     /// <param name="sample">The sample under the null hypothesis, two numbers or more.</param>
     /// <param name="alternative">The other, two numbers or more.</param>
     /// <param name="alpha">The level of the test, in (0, 1).</param>
-    /// <exception cref="ArrakisException">A sample is too small, holds what is not a finite number, or both are constant.</exception>
+    /// <exception cref="ArrakisException">A sample is too small, holds what is not a finite number, or both are constant, or their numbers lie too far apart for a finite t.</exception>
     public static HypothesisTest Welch(ReadOnlySpan<double> sample, ReadOnlySpan<double> alternative, double alpha = 0.05)
     {
         Check(sample, alternative, alpha, least: 2);
-        (double m1, double v1) = ArrayStatistics.MeanVariance(sample.ToArray());
-        (double m2, double v2) = ArrayStatistics.MeanVariance(alternative.ToArray());
-        double e1 = v1 / sample.Length, e2 = v2 / alternative.Length;
-        if (e1 + e2 == 0)
+        if (!sample.ContainsAnyExcept(sample[0]) && !alternative.ContainsAnyExcept(alternative[0]))
             throw new ArrakisException("both samples are constant, and Welch's t divides by their spread: use a permutation test, or sample what varies");
-        double t = (m2 - m1) / Math.Sqrt(e1 + e2);
+        // Each about a number of its own, so that the variance of a constant sample is 0 to the bit.
+        double[] a = Less(sample, sample[0]), b = Less(alternative, alternative[0]);
+        int unit = Unit([.. a, .. b]);
+        (double m1, double v1) = ArrayStatistics.MeanVariance(InUnits(a, unit));
+        (double m2, double v2) = ArrayStatistics.MeanVariance(InUnits(b, unit));
+        double e1 = v1 / sample.Length, e2 = v2 / alternative.Length;
+        double t = Finite((Math.ScaleB(alternative[0] - sample[0], -unit) + (m2 - m1)) / Math.Sqrt(e1 + e2));
         // The ratio of squares, so that tiny variances do not underflow.
         double r1 = e1 / (e1 + e2), r2 = e2 / (e1 + e2);
         double df = 1 / (r1 * r1 / (sample.Length - 1) + r2 * r2 / (alternative.Length - 1));
         double p = Math.Min(1, 2 * StudentT.CDF(0, 1, df, -Math.Abs(t)));
-        return new(HypothesisMethod.Welch, t, df, p, alpha, m1, m2, sample.Length, alternative.Length, 0, false);
+        return new(HypothesisMethod.Welch, t, df, p, alpha, Mean(sample), Mean(alternative), sample.Length, alternative.Length, 0, false);
     }
 
     /// <summary>A permutation test of the difference of two samples' means: over all relabellings where there are no more than asked for, else over random ones.</summary>
@@ -63,7 +66,9 @@ public sealed record HypothesisTest(
     /// <param name="permutations">How many relabellings to look at, at most.</param>
     /// <param name="seed">Which random ones.</param>
     /// <returns>A p-value that is never 0: of random relabellings the observed one counts as one (Phipson and Smyth 2010).</returns>
-    /// <exception cref="ArrakisException">A sample is empty or holds what is not a finite number, or there are no permutations.</exception>
+    /// <exception cref="ArrakisException">
+    /// A sample is empty or holds what is not a finite number, their numbers lie too far apart for a finite difference, or there are no permutations.
+    /// </exception>
     public static HypothesisTest Permutation(
         ReadOnlySpan<double> sample, ReadOnlySpan<double> alternative, double alpha = 0.05, int permutations = 10_000, int seed = 0)
     {
@@ -71,16 +76,37 @@ public sealed record HypothesisTest(
         if (permutations < 1)
             throw new ArrakisException($"{permutations} permutations test nothing: use at least 1");
         double[] all = [.. sample, .. alternative];
-        int n = sample.Length;
+        // About their median, from which the sum of distances, and with it the rounding, is the smallest.
+        all = Less(all, all.Order().ElementAt(all.Length / 2));
+        int n = sample.Length, unit = Unit(all);
+        all = InUnits(all, unit);
         var means = new Means(all, n);
-        double observed = means.Of(all), bound = Math.Abs(observed) - means.Rounding;
+        double observed = means.Of(all), difference = Finite(Math.ScaleB(observed, unit)), bound = Math.Abs(observed) - means.Rounding;
         bool exact = Combinatorics.Combinations(all.Length, n) <= permutations;
         (int extreme, int seen) = exact ? CountAll(all, n, means, bound) : CountRandom(all, means, bound, permutations, seed);
         double p = exact ? extreme / (double)seen : (extreme + 1) / (double)(seen + 1);
-        return new(
-            HypothesisMethod.Permutation, observed, null, p, alpha, TensorPrimitives.Sum(sample) / n, TensorPrimitives.Sum(alternative) / alternative.Length, n,
-            alternative.Length, seen, exact);
+        return new(HypothesisMethod.Permutation, difference, null, p, alpha, Mean(sample), Mean(alternative), n, alternative.Length, seen, exact);
     }
+
+    // A test is of the distances between numbers: less a common one, and in units of a power of two, an offset costs no digits, and no square or sum over- or underflows.
+    private static double[] Less(ReadOnlySpan<double> numbers, double centre)
+    {
+        double[] less = new double[numbers.Length];
+        TensorPrimitives.Subtract(numbers, centre, less);
+        return less;
+    }
+
+    private static double[] InUnits(double[] numbers, int unit) => Array.ConvertAll(numbers, number => Math.ScaleB(number, -unit));
+
+    /// <summary>The power of two of the largest of them.</summary>
+    private static int Unit(ReadOnlySpan<double> numbers) => Math.ILogB(Math.Max(double.Epsilon, Math.Abs(TensorPrimitives.MaxMagnitude(numbers))));
+
+    // A running mean: that of the largest numbers is finite, and that of a constant sample its number.
+    private static double Mean(ReadOnlySpan<double> sample) => Finite(ArrayStatistics.Mean(sample.ToArray()));
+
+    private static double Finite(double result) => double.IsFinite(result)
+        ? result
+        : throw new ArrakisException("the samples' numbers lie too far apart for a finite statistic: find out where the largest come from");
 
     private static (int Extreme, int Seen) CountRandom(double[] all, Means means, double bound, int permutations, int seed)
     {
@@ -136,8 +162,8 @@ public sealed record HypothesisTest(
         private readonly int _n = n, _rest = all.Length - n;
 
         /// <summary>
-        /// Relabellings that are equal in exact arithmetic differ by no more than this: a sum of m numbers is off by at most m·2⁻⁵³ times the sum of their sizes, the means are made
-        /// of two such sums, over n and over the rest, and two differences are compared.
+        /// Relabellings that are equal in exact arithmetic differ by no more than this: a sum of m numbers, each rounded once before, is off by at most m·2⁻⁵³ times the sum of their
+        /// sizes, the means are made of two such sums, over n and over the rest, and two differences are compared.
         /// </summary>
         public double Rounding { get; } = 4 * all.Length * (1 / (double)(1L << 53)) * all.Sum(Math.Abs) * (1.0 / n + 1.0 / (all.Length - n));
 

@@ -45,6 +45,48 @@ public sealed class HypothesisTests
         Assert.Equal((extreme / (double)all, all, true), (test.PValue, test.Permutations, test.Exact));
     }
 
+    /// <summary>A test is of distances: neither where the numbers lie nor how large they are matters. Every number here is exact, and so are the distances: the same bits.</summary>
+    [Theory]
+    [InlineData(-10, 1e10)]
+    [InlineData(-40, -1)]
+    [InlineData(-1074, 0)]
+    [InlineData(1020, 0)]
+    public void Neither_offset_nor_scale_changes_a_test(int scale, double offset)
+    {
+        double[] a = [3, 1, 4, 1, 5, 2, 1], b = [5, 9, 2, 6, 5, 3, 5];
+        foreach (HypothesisMethod method in Enum.GetValues<HypothesisMethod>())
+        {
+            HypothesisTest plain = Test(method, a, b), moved = Test(method, Moved(a), Moved(b));
+            double unit = method == HypothesisMethod.Welch ? 1 : Math.ScaleB(1, scale);
+            Assert.InRange(plain.PValue, 0.001, 0.1);
+            Assert.Equal((plain.PValue, plain.DegreesOfFreedom, plain.Statistic * unit), (moved.PValue, moved.DegreesOfFreedom, moved.Statistic));
+        }
+
+        double[] Moved(double[] numbers) => Array.ConvertAll(numbers, number => Math.ScaleB(number, scale) + offset);
+    }
+
+    [Fact]
+    public void Numbers_whose_squares_overflow_or_underflow_are_tested()
+    {
+        HypothesisTest plain = HypothesisTest.Welch([1, 2, 3], [-1, -2, -5]);
+        foreach (double size in new[] { 1e200, 1e-170 })
+        {
+            HypothesisTest test = HypothesisTest.Welch([size, 2 * size, 3 * size], [-size, -2 * size, -5 * size]);
+            Close(plain.Statistic, test.Statistic);
+            Close(plain.PValue, test.PValue);
+        }
+    }
+
+    /// <summary>The variance of equal numbers that are no sum of few powers of two is 0, which adding them up and dividing does not always find.</summary>
+    [Theory]
+    [InlineData(0.1, 10, 0.2, 10)]
+    [InlineData(0.1, 6, 0.3, 100)]
+    [InlineData(1.1, 30, 0.3, 100)]
+    [InlineData(0.1, 7, 0.1, 6)]
+    public void A_metric_that_is_always_the_same_has_no_t(double a, int countA, double b, int countB) => Refused(
+        "both samples are constant, and Welch's t divides by their spread: use a permutation test, or sample what varies",
+        () => HypothesisTest.Welch([.. Enumerable.Repeat(a, countA)], [.. Enumerable.Repeat(b, countB)]));
+
     [Fact]
     public void Random_relabellings_agree_with_all()
     {
@@ -85,6 +127,11 @@ public sealed class HypothesisTests
         Refused("both samples are constant, and Welch's t divides by their spread: use a permutation test, or sample what varies", () => HypothesisTest.Welch([1, 1], [2, 2]));
         Refused("a sample holds what is not a finite number: leave it out, or find out where it comes from", () => HypothesisTest.Welch([1, double.NaN], [2, 3]));
         Refused("alpha is 1: use a number between 0 and 1", () => HypothesisTest.Permutation([1], [2], alpha: 1));
+        const string TooFar = "the samples' numbers lie too far apart for a finite statistic: find out where the largest come from";
+        Refused(TooFar, () => HypothesisTest.Welch([1.7e308, 1.6e308], [-1.7e308, -1.6e308]));
+        Refused(TooFar, () => HypothesisTest.Welch([1, 1], [0, double.Epsilon]));
+        Refused(TooFar, () => HypothesisTest.Permutation([1.7e308], [-1.7e308]));
+        Refused(TooFar, () => HypothesisTest.Permutation([1.7e308, -1.7e308], [0, 0]));
         Refused("0 permutations test nothing: use at least 1", () => HypothesisTest.Permutation([1], [2], permutations: 0));
     }
 
