@@ -32,19 +32,22 @@ public static class HeadSelection
     /// <param name="strengths">One of each head, none negative.</param>
     /// <param name="threshold">In (0, 1].</param>
     /// <param name="rule">The rule.</param>
-    /// <exception cref="ArrakisException">The threshold is outside (0, 1], or a strength is not a number.</exception>
+    /// <exception cref="ArrakisException">The threshold is outside (0, 1], or a strength is negative or not a number.</exception>
+    /// <exception cref="ArgumentOutOfRangeException">There is no such rule.</exception>
     public static int[] Select(ReadOnlySpan<double> strengths, double threshold = 0.8, SelectionRule rule = SelectionRule.Share)
     {
         if (!(threshold > 0 && threshold <= 1))
             throw new ArrakisException(string.Create(CultureInfo.InvariantCulture, $"the threshold is {threshold}: use a number above 0, up to 1"));
         int[] order = Order(strengths);
+        if (order.Length > 0 && strengths[order[^1]] < 0)
+            throw new ArrakisException(string.Create(CultureInfo.InvariantCulture, $"the strength of head {order[^1]} is {strengths[order[^1]]}: use norms, which are 0 or more"));
         switch (rule)
         {
             case SelectionRule.Top:
                 return order[..Math.Min(order.Length, Math.Max(1, (int)Math.Floor(threshold * order.Length)))];
             case SelectionRule.Max:
                 return [.. order.TakeWhile(AtLeast(strengths, threshold))];
-            default:
+            case SelectionRule.Share:
                 double all = 0, sum = 0;
                 foreach (int head in order)
                     all += strengths[head];
@@ -52,6 +55,8 @@ public static class HeadSelection
                 while (count < order.Length && sum < threshold * all)
                     sum += strengths[order[count++]];
                 return order[..count];
+            default:
+                throw new ArgumentOutOfRangeException(nameof(rule), rule, null);
         }
     }
 

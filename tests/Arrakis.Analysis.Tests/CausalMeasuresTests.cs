@@ -167,6 +167,10 @@ public sealed class CausalMeasuresTests
         Assert.Equal(4.5 / Math.Sqrt(22.5), RankCorrelation.Spearman([0, 5, 5, 9], [1, 2, 3, 4])!.Value, 1e-15);
         Assert.Null(RankCorrelation.Spearman([2, 2], [1, 3]));
         Assert.Throws<ArgumentException>(() => RankCorrelation.Spearman([1], [1, 2]));
+        foreach ((double[] a, double[] b) in new (double[], double[])[] { ([double.NaN, 1, 2], [1, 2, 3]), ([1, 2, 3], [1, 2, double.NaN]) })
+            Refused.Saying("a measure holds NaN, which has no rank: leave the pair out, or find out where it comes from", () => RankCorrelation.Spearman(a, b)!);
+        // What is infinite has a rank.
+        Assert.Equal(1, RankCorrelation.Spearman([double.NegativeInfinity, 1, double.PositiveInfinity], [1, 2, 3]));
     }
 
     [Fact]

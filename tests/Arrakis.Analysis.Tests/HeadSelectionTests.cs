@@ -58,6 +58,14 @@ public sealed class HeadSelectionTests
     }
 
     [Fact]
+    public void A_negative_strength_and_a_rule_that_there_is_not_are_refused()
+    {
+        foreach (SelectionRule rule in Enum.GetValues<SelectionRule>())
+            Refused.Saying("the strength of head 1 is -2.5: use norms, which are 0 or more", () => HeadSelection.Select([-1, -2.5, 3], 0.5, rule));
+        Assert.Throws<ArgumentOutOfRangeException>(() => HeadSelection.Select([1, 2], 0.5, (SelectionRule)3));
+    }
+
+    [Fact]
     public void The_smallest_threshold_selects_the_strongest_and_the_largest_all_that_are_any()
     {
         Assert.Equal([2], HeadSelection.Select([1, 2, 3], double.Epsilon));

@@ -1,3 +1,6 @@
+using System.Numerics.Tensors;
+using Arrakis.Native;
+
 namespace Arrakis.Analysis;
 
 /// <summary>How far two measures order the same things alike (Spearman 1904): the correlation of ranks, equal values sharing the mean of theirs.</summary>
@@ -7,10 +10,13 @@ public static class RankCorrelation
     /// <param name="a">One measure.</param>
     /// <param name="b">The other, of the same things in the same order.</param>
     /// <exception cref="ArgumentException">They differ in length.</exception>
+    /// <exception cref="ArrakisException">One of them holds NaN.</exception>
     public static double? Spearman(ReadOnlySpan<double> a, ReadOnlySpan<double> b)
     {
         if (a.Length != b.Length)
             throw new ArgumentException($"{a.Length} and {b.Length} values cannot be paired", nameof(b));
+        if (TensorPrimitives.IsNaNAny(a) || TensorPrimitives.IsNaNAny(b))
+            throw new ArrakisException("a measure holds NaN, which has no rank: leave the pair out, or find out where it comes from");
         double[] x = Ranks(a), y = Ranks(b);
         double mean = (a.Length + 1) / 2.0, xy = 0, xx = 0, yy = 0;
         for (int i = 0; i < x.Length; i++)
