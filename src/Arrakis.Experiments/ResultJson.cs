@@ -34,10 +34,16 @@ public static partial class ResultJson
         {
             ["layer"] = reads.Layer,
             ["direction"] = reads.Direction.ToString(),
+            ["via"] = new JsonArray([.. reads.Inputs.Names()]),
             ["strength"] = Numbers(reads.Strengths),
             ["q"] = Numbers(reads.QWeights),
             ["k"] = Numbers(reads.KWeights),
             ["v"] = Numbers(reads.VWeights),
+            ["q_share"] = reads.Tokens == 0 ? null : PerHead(reads.Heads, head => Numbers(reads.QShares(head))),
+            ["k_share"] = reads.Tokens == 0 ? null : PerHead(reads.Heads, head => Numbers(reads.KShares(head))),
+            ["v_share"] = reads.Tokens == 0 ? null : PerHead(reads.Heads, head => Numbers(reads.VShares(head))),
+            ["z_share"] = reads.Tokens == 0 ? null : PerHead(reads.Heads, head => Numbers(reads.ZShares(head))),
+            ["share_error"] = reads.Tokens == 0 ? null : reads.ShareError,
         };
     }
 

@@ -85,6 +85,32 @@ public sealed class BenchTests : OnSmallModel
         Assert.Equal("residual", logged["routes"]!.AsArray().Select(edge => ((string)edge!["kind"]!).ToLowerInvariant()).Distinct().Order().Last());
     }
 
+    /// <summary>Under the names of <c>heads read</c>, of a run and by the weights alone.</summary>
+    [Fact]
+    public void Reads_are_logged_with_their_shares()
+    {
+        Model.Forward([3, 17, 4, 90]);
+        HeadReads reads = HeadReads.Measure(Model.Model, Model.Cache!, 1, ReadDirection.Dimension(3), HeadInputs.Q | HeadInputs.V);
+        JsonObject logged = reads.ToJson().AsObject();
+        Assert.Equal(
+            ["layer", "direction", "via", "strength", "q", "k", "v", "q_share", "k_share", "v_share", "z_share", "share_error"], logged.Select(field => field.Key));
+        Assert.Equal("""["q","v"]""", logged["via"]!.ToJsonString());
+        Assert.Equal(reads.ShareError, (double)logged["share_error"]!);
+        for (int head = 0; head < reads.Heads; head++)
+        {
+            Assert.Equal(reads.QShares(head), Row("q_share", head));
+            Assert.Equal(reads.KShares(head), Row("k_share", head));
+            Assert.Equal(reads.VShares(head), Row("v_share", head));
+            Assert.Equal(reads.ZShares(head), Row("z_share", head));
+        }
+
+        logged = HeadReads.FromWeights(Model.Model, 1, ReadDirection.Dimension(3)).ToJson().AsObject();
+        Assert.Equal("""["q","k","v"]""", logged["via"]!.ToJsonString());
+        Assert.Equal(["q_share", "k_share", "v_share", "z_share", "share_error"], logged.Where(field => field.Value is null).Select(field => field.Key));
+
+        float[] Row(string name, int head) => [.. logged[name]![head]!.AsArray().Select(share => (float)share!)];
+    }
+
     /// <summary>A causal measure is of the recorded pass's input; what is logged is what it found.</summary>
     [Fact]
     public void Causal_tools_run_the_recorded_input_again_and_log_what_they_find()

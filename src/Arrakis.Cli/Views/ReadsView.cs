@@ -15,7 +15,7 @@ internal static class ReadsView
         ["direction"] = reads.Direction.ToString(),
         ["rule"] = selection.RuleName,
         ["threshold"] = selection.Threshold,
-        ["via"] = Json.Array(Via(reads.Inputs).Select(input => JsonValue.Create(input))),
+        ["via"] = Json.Array(reads.Inputs.Names().Select(input => JsonValue.Create(input))),
         ["heads"] = Json.Array(HeadSelection.Order(reads.Strengths).Select(head => Head(reads, head))),
         ["selected"] = Json.Numbers(reads.Select(selection.Threshold, selection.Rule).Select(head => head.Head)),
         ["share_error"] = reads.Tokens == 0 ? null : Json.Number(reads.ShareError),
@@ -25,7 +25,7 @@ internal static class ReadsView
     public static void Tables(Terminal terminal, HeadReads reads, Selection selection, int[] ids, Tokens tokens)
     {
         bool run = reads.Tokens > 0;
-        terminal.Title($"What the {View.Count(reads.Heads, "head")} of layer {reads.Layer} read of {Name(reads.Direction, tokens)} through {string.Join(", ", Via(reads.Inputs))}"
+        terminal.Title($"What the {View.Count(reads.Heads, "head")} of layer {reads.Layer} read of {Name(reads.Direction, tokens)} through {string.Join(", ", reads.Inputs.Names())}"
             + (run ? $", over {View.Count(ids.Length, "token")}" : ""));
         HashSet<int> selected = [.. reads.Select(selection.Threshold, selection.Rule).Select(head => head.Head)];
         Table table = run
@@ -65,9 +65,6 @@ internal static class ReadsView
             _ => $"the {parts[0]} of token {parts[1]}{(tokens[int.Parse(parts[1], CultureInfo.InvariantCulture)] is string piece ? $", {Tokens.Shown(piece)}" : "")}",
         };
     }
-
-    private static IEnumerable<string> Via(HeadInputs inputs) =>
-        new[] { (HeadInputs.Q, "q"), (HeadInputs.K, "k"), (HeadInputs.V, "v") }.Where(input => inputs.HasFlag(input.Item1)).Select(input => input.Item2);
 
     private static JsonObject Head(HeadReads reads, int head) => new()
     {
