@@ -54,18 +54,6 @@ public sealed class StepTests
     [InlineData("""{"type":"Sequence","normalizers":[{"type":"Lowercase"},{"type":"Replace","pattern":{"String":"a"},"content":"bb"}]}""", "AxA", "bbxbb")]
     public void Normalizing(string json, string text, string expected) => Assert.Equal(expected, Read(json, Normalizers.Read)(text));
 
-    /// <summary>Without Unicode's tables, as every program of this repository runs, .NET calls any text normalized; a wrong token would come of it.</summary>
-    [Theory]
-    [InlineData("NFC")]
-    [InlineData("NFD")]
-    [InlineData("NFKC")]
-    [InlineData("NFKD")]
-    public void Unicode_forms_are_refused_where_there_are_no_tables(string form)
-    {
-        Native.ModelFormatException refusal = Assert.Throws<Native.ModelFormatException>(() => Read($$"""{"type":"{{form}}"}""", Normalizers.Read));
-        Assert.Contains("Unicode's tables", refusal.Message, StringComparison.Ordinal);
-    }
-
     [Theory]
     [InlineData("""{"type":"ByteLevel"}""", "ĠH|i|Ã|©", " Hié")]
     [InlineData("null", "Jon|gave|.", "Jon gave .")]

@@ -96,6 +96,7 @@ internal static class Normalizers
             "NFKC" => NormalizationForm.FormKC,
             _ => NormalizationForm.FormKD,
         };
-        return text => text.Normalize(form);
+        // .NET refuses half surrogate pairs, which no text here holds, and U+FFFE, which normalizing leaves as it is and which composes with nothing: the stretches around it are normalized.
+        return text => string.Join('\uFFFE', text.Split('\uFFFE').Select(stretch => stretch.Normalize(form)));
     }
 }
