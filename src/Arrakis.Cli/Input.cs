@@ -15,7 +15,7 @@ internal sealed class Input(Terminal terminal)
 
     public Option<string?> Text { get; } = new("--text") { Description = "A text, in the tokens of the model's own tokenizer", HelpName = "TEXT" };
 
-    public Option<bool> NoBos { get; } = new("--no-bos") { Description = "Without the token that the tokenizer puts before a text" };
+    public Option<bool> NoBos { get; } = new("--no-bos") { Description = "Without the tokens that the tokenizer puts before and after a text" };
 
     public Option<string?> Tokenizer { get; } = new("--tokenizer")
     {

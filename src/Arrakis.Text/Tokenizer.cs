@@ -61,7 +61,9 @@ public sealed class Tokenizer
 
     /// <summary>The token ids of a text. Special tokens that are written out in it, such as <c>&lt;|im_start|&gt;</c>, become themselves.</summary>
     /// <param name="text">Any text; half a surrogate pair counts as U+FFFD.</param>
-    /// <param name="bos">Whether the tokens that the file puts before every text are put there.</param>
+    /// <param name="bos">
+    /// Whether the tokens that the file puts before every text, and after it, are put there. False leaves out both, as <c>add_special_tokens=False</c> does in Hugging Face.
+    /// </param>
     /// <exception cref="ArrakisException">
     /// A word is not in the vocabulary, which has no token for unknown words; or the file's steps make a text many times as long, or take over 2 s to match a pattern.
     /// </exception>
@@ -80,7 +82,8 @@ public sealed class Tokenizer
                 EncodeStretch(_parts.Normalize(text[written.Start..written.End]), written.Start == 0, ids);
         }
 
-        ids.AddRange(_parts.Back);
+        if (bos)
+            ids.AddRange(_parts.Back);
         return [.. ids];
     }
 

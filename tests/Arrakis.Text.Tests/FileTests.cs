@@ -72,8 +72,14 @@ public sealed class FileTests
         Assert.True(Opened.File("v.gguf", TokenizerFiles.GgufOfBytes("llama-bpe").Build()).AddsBos);
         Assert.True(Opened.File("v.gguf", TokenizerFiles.GgufOfBytes("gpt-2").Bool("tokenizer.ggml.add_bos_token", true).Build()).AddsBos);
         Assert.False(Opened.File("v.gguf", TokenizerFiles.GgufOf(TokenizerFiles.Pieces()).Bool("tokenizer.ggml.add_bos_token", false).Build()).AddsBos);
-        // The end token comes where the file wants it.
-        Assert.Equal(2, Opened.File("v.gguf", TokenizerFiles.GgufOf(TokenizerFiles.Pieces()).Bool("tokenizer.ggml.add_eos_token", true).Build()).Encode("the")[^1]);
+        // The end token comes where the file wants it, and goes with the begin token.
+        Tokenizer ending = Opened.File("v.gguf", TokenizerFiles.GgufOf(TokenizerFiles.Pieces()).Bool("tokenizer.ggml.add_eos_token", true).Build());
+        Assert.Equal(["<s>", " the", "</s>"], ending.Encode("the").Select(ending.Piece));
+        Assert.Equal([" the"], ending.Encode("the", bos: false).Select(ending.Piece));
+        JsonObject words = TokenizerFiles.WordsJson();
+        words["post_processor"]!["single"]!.AsArray().Add(new JsonObject { ["SpecialToken"] = new JsonObject { ["id"] = "<s>" } });
+        Assert.Equal([1, 2, 1], Opened.Json(words).Encode("Jon"));
+        Assert.Equal([2], Opened.Json(words).Encode("Jon", bos: false));
     }
 
     [Fact]
