@@ -56,7 +56,7 @@ internal static class SentencePieceTokenizerOf
             Vocabulary = vocabulary,
             Added = added,
             Normalize = text => Normalize(text, pieces),
-            Model = new SentencePieceModel(pieces, vocabulary),
+            Model = BpeModel.OfScores(vocabulary, pieces),
             Decoder = TokenDecoder.OfSentencePiece(pieces.Space, pieces.AddsPrefix),
             Front = ends.Front,
             Back = ends.Back,
