@@ -238,6 +238,32 @@ public sealed class PageTests(Chromium chromium) : IClassFixture<Chromium>
         shown.HasNoFaults();
     }
 
+    [Fact]
+    public async Task The_tab_key_stops_only_where_there_is_something_to_do()
+    {
+        await using Shown shown = await Golden();
+        var dead = new List<string>();
+        int stops = 0;
+        do
+        {
+            await shown.Page.Keyboard.PressAsync("Tab");
+            string stop = await shown.Page.EvaluateExpressionAsync<string>(
+                """
+                document.activeElement === document.body ? "the end"
+                  : document.activeElement.matches("a[href], button, select, input, [role=button], [role=application]") ? ""
+                  : document.activeElement.cloneNode().outerHTML
+                """);
+            if (stop == "the end")
+                break;
+            if (stop.Length > 0)
+                dead.Add(stop);
+        }
+        while (++stops < 300);
+        Assert.InRange(stops, 20, 299);
+        Assert.Empty(dead);
+        shown.HasNoFaults();
+    }
+
     [Theory]
     [InlineData(390, false)]
     [InlineData(1280, true)]

@@ -101,6 +101,8 @@ const Arrakis = { pictures: [] };
 
   /** Arrow keys move the focus over a lattice of elements; only one of them is in the tab order. */
   Arrakis.lattice = (host, at, step) => {
+    // Chromium takes a drawing that listens for the focus as one that wants it, and Tab would stop there with nothing to do.
+    if (host instanceof SVGElement) host.setAttribute("tabindex", -1);
     host.addEventListener("focusin", (event) => {
       const now = event.target.closest("[data-x]");
       if (!now) return;

@@ -124,7 +124,7 @@ Arrakis.pictures.push((data) => {
       named.push([px, py]);
       return true;
     };
-    const { parts } = state, drawn = [], curves = svg("g", { class: "parts" });
+    const { parts } = state, drawn = [], curves = svg("g", { class: "parts", role: "group", "aria-label": "What heads carry and what stays" });
     let heads = 0;
     const make = (part, order) => {
       const { d, mid } = curve(part), labelled = part.kind === "head" && ++heads <= LABELLED;
@@ -142,7 +142,7 @@ Arrakis.pictures.push((data) => {
       const circle = svg("circle", { class: `dot${through < 0 ? " less" : ""}`, cx: at.get(t), cy: y(b), r: 0.12 * size, ...press, onpointermove: (event) => Arrakis.tip(event, says), onpointerleave: Arrakis.untip });
       return { circle, says, most: Math.abs(through ?? 0) };
     }));
-    const knots = svg("g", {}, dots.map((dot) => dot.circle));
+    const knots = svg("g", { role: "group", "aria-label": "What passes at a token" }, dots.map((dot) => dot.circle));
     const mark = (dot, is) => {
       dot.circle.classList.toggle("is", is);
       dot.circle.setAttribute("r", is ? 0.32 * size : 0.12 * size);
