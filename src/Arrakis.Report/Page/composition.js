@@ -71,7 +71,7 @@ Arrakis.pictures.push((data) => {
   const point = (i) => { state.arc = Math.min(i, state.count - 1); mark((_, at) => at === state.arc); };
 
   const update = () => {
-    const ahead = { q: "asks by", k: "is found by", v: "passes on" }[state.kind.kind];
+    const ahead = { q: "is told what to look for by", k: "finds tokens by", v: "passes on" }[state.kind.kind];
     Arrakis.put(list, el("h3", {}, `The later head ${ahead} what the earlier one wrote`),
       el("table", { class: "ranks" },
         el("thead", {}, el("tr", {}, ["pair", "score", "× chance", "of ceiling"].map((text) => el("th", { scope: "col" }, text)))),
