@@ -148,6 +148,41 @@ public sealed class PageTests(Chromium chromium) : IClassFixture<Chromium>
         shown.HasNoFaults();
     }
 
+    [Theory]
+    [InlineData(false)]
+    [InlineData(true)]
+    public async Task Sentences_tell_ids_words_and_positions_apart(bool named)
+    {
+        await using Shown shown = await Golden(new ReportOptions { Label = named ? id => $"w {id}" : null });
+        string name = named ? "w·40" : "id 40";
+        await shown.Page.ClickAsync("#sources .bar[data-x='2']");
+        Assert.StartsWith($"{name} at 2 contributes ", await shown.TextAsync("#sources .readout"));
+        await shown.Page.ClickAsync(".chip:nth-child(3)");
+        Assert.Equal($"After {name} at 2", await shown.TextAsync(".candidates h3"));
+        await shown.Page.ClickAsync(".square[data-x='2'][data-y='1']");
+        await shown.Page.WaitForSelectorAsync("#big[open] .over");
+        Assert.Matches($"^{name} at 2 looks at {name[..^2]}[0-9]+ at [0-2] with ", await shown.TextAsync("#big .readout"));
+        await shown.Page.Keyboard.PressAsync("Escape");
+        Assert.Matches(@$"^{name[..^2]}[0-9]+ \([0-9]+\)( stays in its stream|( → (L[0-9]H[0-9]|MLP[0-9]|{name[..^2]}[0-9]+ \([0-9]+\)))+)$", await shown.TextAsync("#flow .paths button"));
+        await shown.Page.ClickAsync("#reads input[value='embedding']");
+        Assert.Matches(named ? "^L[0-9]H[0-9] reading w·[0-9]+ \\(id [0-9]+\\)$" : "^L[0-9]H[0-9] reading id [0-9]+$", await shown.TextAsync("#reads .panel h3"));
+        shown.HasNoFaults();
+    }
+
+    [Fact]
+    public async Task Places_in_an_order_are_as_English_writes_them()
+    {
+        await using Shown shown = await Golden(new ReportOptions { Token = 5 });
+        Assert.Equal(
+            "1st 2nd 3rd 4th 11th 12th 13th 21st 22nd 101st 1,112th",
+            await shown.Page.EvaluateExpressionAsync<string>("[1, 2, 3, 4, 11, 12, 13, 21, 22, 101, 1112].map(Arrakis.ordinal).join(' ')"));
+        int rank = shown.Data.GetProperty("logit").GetProperty("rank").GetInt32();
+        Assert.NotEqual(0, rank);
+        string place = await shown.Page.EvaluateFunctionAsync<string>("rank => Arrakis.ordinal(rank + 1)", rank);
+        Assert.EndsWith($", the {place} likeliest.", await shown.TextAsync("#sources .goal"));
+        shown.HasNoFaults();
+    }
+
     [Fact]
     public async Task The_flow_follows_threshold_source_and_choice()
     {

@@ -34,6 +34,11 @@
     /** Where a head looks, rows of t + 1 keys one after another; null where it was left out. */
     data.pattern = (layer, head) => patterns[layer][head];
     data.label = (position) => data.tokens[position].text;
+    // Without a tokenizer the texts are the ids, and a sentence has to say so: its other numbers are positions.
+    data.isNamed = data.tokens.some(({ id, text }) => text !== String(id));
+    /** A token in a sentence: its text, or its id. */
+    data.called = ({ id, text }, most = Infinity) => (data.isNamed ? Arrakis.short(text, most) : `id ${id}`);
+    data.name = (position, most) => data.called(data.tokens[position], most);
     return data;
   };
 

@@ -50,7 +50,7 @@ Arrakis.pictures.push((data) => {
     const at = toSlider(Math.max(0.01 * state.most, Math.abs(nth?.flow ?? 0)));
     state.threshold = fromSlider(at) * 0.999;
     state.pick = null;
-    const sources = data.flows.map((one) => [one.src, `${Arrakis.short(data.label(one.src), 14)} at ${one.src} (${Arrakis.signed(one.total, 2)})`]);
+    const sources = data.flows.map((one) => [one.src, `${data.name(one.src, 14)} at ${one.src} (${Arrakis.signed(one.total, 2)})`]);
     Arrakis.put(controls,
       Arrakis.pick("From", sources, flow.src, (src) => Arrakis.choose("source", Number(src))),
       Arrakis.slide("Threshold", { min: 0, max: 100, step: 1, value: at }, (value) => `from ${Arrakis.size(fromSlider(value))} on, ${countFrom(fromSlider(value) * 0.999, state.parts)} of ${state.parts.length} parts`, (value) => {
@@ -60,12 +60,12 @@ Arrakis.pictures.push((data) => {
     const left = flow.dst - state.columns[0] + 1 - columns.size;
     document.getElementById("flow-identity").textContent =
       (left > 0 ? `${left} tokens between, with the weakest parts, are left out of the picture. ` : "") +
-      `At every height what the heads carry and what stays adds up to ${Arrakis.signed(flow.total, 4)}, all that comes from ${Arrakis.shown(data.label(flow.src))} at ${flow.src}; off by ${Arrakis.off(flow.error)} of the largest part.`;
+      `At every height what the heads carry and what stays adds up to ${Arrakis.signed(flow.total, 4)}, all that comes from ${data.name(flow.src)} at ${flow.src}; off by ${Arrakis.off(flow.error)} of the largest part.`;
   };
 
   const words = (part) => (part.kind === "stay"
-    ? `stays at ${Arrakis.shown(data.label(part.key))} (${part.key}) through layer ${part.layer}: ${Arrakis.signed(part.flow, 4)}`
-    : `${Arrakis.head(part.layer, part.head)} from ${Arrakis.shown(data.label(part.key))} (${part.key}) to ${Arrakis.shown(data.label(part.query))} (${part.query}): ${Arrakis.signed(part.flow, 4)}`);
+    ? `stays at ${data.name(part.key)} (${part.key}) through layer ${part.layer}: ${Arrakis.signed(part.flow, 4)}`
+    : `${Arrakis.head(part.layer, part.head)} from ${data.name(part.key)} (${part.key}) to ${data.name(part.query)} (${part.query}): ${Arrakis.signed(part.flow, 4)}`);
 
   /** Whether a part belongs to what is picked: itself, what touches a token at a height, or the steps of a path. */
   const isPicked = (part) => {
@@ -137,7 +137,7 @@ Arrakis.pictures.push((data) => {
     };
     const dots = columns.flatMap((t) => Array.from({ length: layers + 1 }, (_, b) => {
       const through = flow.through?.[b].tokens[t];
-      const says = `${Arrakis.shown(data.label(t))} at ${t} ${b === 0 ? "below layer 0" : `after layer ${b - 1}`}${through === undefined ? "" : `: ${Arrakis.signed(through, 4)} passes`}`;
+      const says = `${data.name(t)} at ${t} ${b === 0 ? "below layer 0" : `after layer ${b - 1}`}${through === undefined ? "" : `: ${Arrakis.signed(through, 4)} passes`}`;
       const press = through === undefined ? {} : Arrakis.press((event) => event.currentTarget.classList.contains("is") && choose({ node: [t, b] }));
       const circle = svg("circle", { class: `dot${through < 0 ? " less" : ""}`, cx: at.get(t), cy: y(b), r: 0.12 * size, ...press, onpointermove: (event) => Arrakis.tip(event, says), onpointerleave: Arrakis.untip });
       return { circle, says, most: Math.abs(through ?? 0) };
@@ -184,7 +184,7 @@ Arrakis.pictures.push((data) => {
         [["heads", cut.heads.reduce((sum, carried) => sum + carried, 0)], ["stays", cut.residual]].map(([name, number], i) =>
           svg("tspan", { x: whole - right + 0.75 * size, dy: i * 1.15 * size }, `${name} ${Arrakis.signed(number)}`)))),
       curves, knots,
-      svg("text", { class: "target", x: Math.min(at.get(flow.dst), whole - 0.5 * size), y: above - 1.2 * size, "text-anchor": at.get(flow.dst) > whole - 5 * size ? "end" : "middle" }, `${Arrakis.short(data.logit.text, 14)} ${Arrakis.signed(flow.total, 4)}`));
+      svg("text", { class: "target", x: Math.min(at.get(flow.dst), whole - 0.5 * size), y: above - 1.2 * size, "text-anchor": at.get(flow.dst) > whole - 5 * size ? "end" : "middle" }, `${data.called(data.logit, 14)} ${Arrakis.signed(flow.total, 4)}`));
     const inOrder = (order, _, dx, dy) => [order + (dx || -dy)];
     Arrakis.lattice(curves, (order) => (order < visible ? drawn[order] : undefined), inOrder);
     Arrakis.lattice(knots, (order) => lit[order], inOrder);

@@ -2,12 +2,13 @@
 
 // Beside the flow: what was picked, in numbers, and the paths that use it.
 {
-  const { el, signed, percent, shown } = Arrakis;
+  const { el, signed, percent } = Arrakis;
 
   const goes = (data, path) => {
-    const stops = [el("span", { class: "token" }, shown(data.label(path.steps[0].from)))];
+    const stop = (t) => [el("span", { class: "token" }, data.name(t)), el("span", { class: "quiet" }, ` (${t})`)];
+    const stops = [stop(path.steps[0].from)];
     for (const step of path.steps) {
-      if (step.head !== null) stops.push(" → ", el("span", { class: "name" }, Arrakis.head(step.layer, step.head)), step.to !== step.from && [" → ", el("span", { class: "token" }, shown(data.label(step.to)))]);
+      if (step.head !== null) stops.push(" → ", el("span", { class: "name" }, Arrakis.head(step.layer, step.head)), step.to !== step.from && [" → ", stop(step.to)]);
       if (step.mlp) stops.push(" → ", el("span", { class: "name" }, `MLP${step.layer}`));
     }
     if (stops.length === 1) stops.push(" stays in its stream");
@@ -33,7 +34,7 @@
 
   const whole = (data, state, choose) => [
     el("h3", {}, "The strongest paths"),
-    el("p", {}, el("span", { class: "token" }, shown(data.label(state.flow.src))), ` at ${state.flow.src} contributes `, el("b", { class: "figure", id: "flow-total" }, signed(state.flow.total, 4)), "."),
+    el("p", {}, el("span", { class: "token" }, data.name(state.flow.src)), ` at ${state.flow.src} contributes `, el("b", { class: "figure", id: "flow-total" }, signed(state.flow.total, 4)), "."),
     paths(data, state, () => true, choose), covered(state.flow)];
 
   const edge = (data, state, picked, choose) => {
@@ -42,11 +43,11 @@
     const named = { writer: "a write head there", reader: "a read head there", both: "a write and a read head there" }[role?.role] ?? "";
     return [
       el("h3", {}, Arrakis.head(layer, head), el("span", { class: "quiet" }, " carries")),
-      el("p", {}, el("span", { class: "token" }, shown(data.label(key))), ` (${key}) → `, el("span", { class: "token" }, shown(data.label(query))), ` (${query}) `, el("b", { class: "figure", id: "edge-flow" }, signed(flow, 4)), part(data, state.flow.total, flow)),
+      el("p", {}, el("span", { class: "token" }, data.name(key)), ` (${key}) → `, el("span", { class: "token" }, data.name(query)), ` (${query}) `, el("b", { class: "figure", id: "edge-flow" }, signed(flow, 4)), part(data, state.flow.total, flow)),
       el("dl", { class: "facts" },
         pattern && [el("dt", {}, "its attention there"), el("dd", { class: "figure" }, Arrakis.look(pattern, query, key).toFixed(4))],
         el("dt", {}, "carried over all its edges"), el("dd", { class: "figure" }, signed(all, 4)),
-        role && [el("dt", {}, `writes at ${shown(data.label(role.query))} (${role.query})`), el("dd", { class: "figure" }, Arrakis.size(role.query_write_norm))]),
+        role && [el("dt", {}, `writes at ${data.name(role.query)} (${role.query})`), el("dd", { class: "figure" }, Arrakis.size(role.query_write_norm))]),
       role && [
         el("h4", {}, "What it reads there of the source’s share"),
         Arrakis.fewBars([["q", role.q_share], ["k", role.k_share], ["v", role.v_share]], { signed: true, most: Math.max(1, Math.abs(role.q_share), Math.abs(role.k_share), Math.abs(role.v_share)) }),
@@ -57,13 +58,13 @@
   };
 
   const stay = (data, state, { layer, key, flow }, choose) => [
-    el("h3", {}, el("span", { class: "token" }, shown(data.label(key))), el("span", { class: "quiet" }, ` (${key}) through layer ${layer}`)),
+    el("h3", {}, el("span", { class: "token" }, data.name(key)), el("span", { class: "quiet" }, ` (${key}) through layer ${layer}`)),
     el("p", {}, "In its own stream stays ", el("b", { class: "figure" }, signed(flow, 4)), part(data, state.flow.total, flow), "."),
     el("p", { class: "note" }, `Of the whole flow, ${signed(state.flow.per_layer[layer].residual, 4)} stays in its streams while this layer’s heads run, and ${signed(state.flow.per_layer[layer].mlp, 4)} goes through its MLP.`),
     el("h4", {}, "Paths that stay there"), paths(data, state, ({ steps }) => steps[layer].head === null && steps[layer].from === key, choose)];
 
   const node = (data, state, [t, b], choose) => [
-    el("h3", {}, el("span", { class: "token" }, shown(data.label(t))), el("span", { class: "quiet" }, ` (${t}) ${b === 0 ? "below layer 0" : `after layer ${b - 1}`}`)),
+    el("h3", {}, el("span", { class: "token" }, data.name(t)), el("span", { class: "quiet" }, ` (${t}) ${b === 0 ? "below layer 0" : `after layer ${b - 1}`}`)),
     el("p", {}, el("b", { class: "figure" }, signed(state.flow.through[b].tokens[t], 4)), " passes here."),
     el("h4", {}, "Paths through it"),
     paths(data, state, ({ steps }) => (b < steps.length ? steps[b].from === t : steps[b - 1].to === t), choose)];

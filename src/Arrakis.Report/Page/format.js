@@ -36,6 +36,11 @@
 
   Arrakis.number = (value) => value.toLocaleString("en");
 
+  const endings = { one: "st", two: "nd", few: "rd", other: "th" }, order = new Intl.PluralRules("en", { type: "ordinal" });
+
+  /** A place in an order: 1st, 2nd. */
+  Arrakis.ordinal = (value) => Arrakis.number(value) + endings[order.select(value)];
+
   /** A colour from nothing to all, and from against to for, that follows the theme by itself. */
   Arrakis.shade = (part) => `color-mix(in oklab, var(--more) ${(100 * Math.min(1, Math.max(0, part))).toFixed(1)}%, var(--none))`;
   Arrakis.tint = (part) => {

@@ -6,7 +6,7 @@ Arrakis.pictures.push((data) => {
   const dialog = document.getElementById("big"), tokens = data.tokens.length;
   const { layers, heads } = data.model;
   const state = { layer: 0, head: 0, query: tokens - 1, key: 0 };
-  const saw = (position) => el("span", { class: "token" }, Arrakis.shown(data.label(position)));
+  const saw = (position) => el("span", { class: "token" }, data.name(position));
 
   const title = el("h2", { id: "big-title" }), readout = el("p", { class: "readout", "aria-live": "polite" });
   const square = el("div", { class: "large" }), links = el("div", { class: "links" });
@@ -32,7 +32,7 @@ Arrakis.pictures.push((data) => {
 
   const point = (query, key) => {
     Object.assign(state, { query, key: Math.min(key ?? strongest(query)[0], query) });
-    Arrakis.put(readout, "At ", saw(state.query), el("span", { class: "quiet" }, ` ${state.query} `), "it looks at ", saw(state.key), el("span", { class: "quiet" }, ` ${state.key} `), "with ",
+    Arrakis.put(readout, saw(state.query), ` at ${state.query} looks at `, saw(state.key), ` at ${state.key} with `,
       el("b", { class: "figure", id: "big-value" }, look(state.query, state.key).toFixed(4)));
     square.querySelectorAll(".here").forEach((node) => node.classList.remove("here"));
     square.querySelectorAll(`[data-query="${state.query}"], [data-key="${state.key}"]`).forEach((node) => node.classList.add("here"));

@@ -16,9 +16,9 @@ Arrakis.pictures.push((data) => {
   }
 
   const read = () => data.reads[state.at], layerOf = (l) => read().layers.find(({ layer }) => layer === l);
+  const token = ({ index, text }) => (data.isNamed ? `${Arrakis.shown(text)} (id ${index})` : `id ${index}`);
   const name = (r) => ({
-    head: () => Arrakis.head(r.layer, r.index), embedding: () => `${Arrakis.shown(r.text)} (${r.index})`,
-    unembedding: () => `${Arrakis.shown(r.text)} (${r.index})`, dimension: () => String(r.index),
+    head: () => Arrakis.head(r.layer, r.index), embedding: () => token(r), unembedding: () => token(r), dimension: () => String(r.index),
   })[r.kind]();
   const value = (l, h) => layerOf(l)?.[state.measure][h];
   const isSigned = () => state.measure !== "strength";
@@ -52,7 +52,7 @@ Arrakis.pictures.push((data) => {
       return;
     }
     Arrakis.put(panel,
-      el("h3", {}, Arrakis.head(state.layer, h), el("span", { class: "quiet" }, ` of ${what}${name(read())}${tail}`)),
+      el("h3", {}, Arrakis.head(state.layer, h), el("span", { class: "quiet" }, ` reading ${what}${name(read())}${tail}`)),
       el("h4", {}, "How strongly it could read it"),
       Arrakis.fewBars([["q", layer.q[h]], ["k", layer.k[h]], ["v", layer.v[h]]]),
       el("h4", {}, "How much of its input came from it"),

@@ -18,12 +18,12 @@
     say();
   };
 
-  const lead = ({ model, tokens, logit }) => {
+  const lead = ({ model, tokens, logit, called }) => {
     const count = (number, noun) => `${Arrakis.number(number)} ${noun}${number === 1 ? "" : "s"}`;
     Arrakis.put(document.getElementById("lead"),
       "in ", el("b", {}, model.name), ` (${count(model.layers, "layer")} of ${count(model.heads, "head")}, ${count(model.parameters, "parameter")}) with a prompt of ${count(tokens.length, "token")}. `,
-      "It goes on with ", el("b", { class: "token" }, Arrakis.shown(tokens.at(-1).top[0].text)), `, ${Arrakis.percent(tokens.at(-1).top[0].prob)} sure.`,
-      logit.position === tokens.length - 1 && logit.id === tokens.at(-1).top[0].id ? "" : ` Taken apart here is ${Arrakis.shown(logit.text)} after position ${logit.position}.`);
+      "It goes on with ", el("b", { class: "token" }, called(tokens.at(-1).top[0])), `, ${Arrakis.percent(tokens.at(-1).top[0].prob)} sure.`,
+      logit.position === tokens.length - 1 && logit.id === tokens.at(-1).top[0].id ? "" : ` Taken apart here is ${called(logit)} after position ${logit.position}.`);
   };
 
   const leftOut = (sentences) => {

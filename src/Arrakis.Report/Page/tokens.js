@@ -9,7 +9,7 @@ Arrakis.pictures.push((data) => {
     const first = token.top[0], hit = token.next && token.next.rank === 0;
     return el("button", {
       type: "button", class: "chip", "data-x": t, "data-y": 0, tabindex: -1, onclick: () => Arrakis.choose("position", t),
-      "aria-label": `Position ${t}, ${shown(token.text)}; expects ${shown(first.text)}, ${percent(first.prob)}${hit ? ", and so it goes on" : ""}`,
+      "aria-label": `Position ${t}, ${data.name(t)}; expects ${data.called(first)}, ${percent(first.prob)}${hit ? ", and so it goes on" : ""}`,
     },
     el("span", { class: "at" }, t), el("span", { class: "token" }, shown(token.text)),
     el("span", { class: "expects" }, shown(first.text), hit && el("b", { title: "and so it goes on" }, " ✓")),
@@ -33,11 +33,11 @@ Arrakis.pictures.push((data) => {
     const token = data.tokens[t], { next } = token;
     const listed = token.top.some((candidate) => candidate.id === next?.id);
     Arrakis.put(panel,
-      el("h3", {}, "After ", el("span", { class: "token" }, shown(token.text)), el("span", { class: "quiet" }, ` at ${t}`)),
+      el("h3", {}, "After ", el("span", { class: "token" }, data.name(t)), el("span", { class: "quiet" }, ` at ${t}`)),
       el("table", { class: "candidates-table" },
         el("thead", {}, el("tr", {}, el("th", { scope: "col" }, "token"), el("th", { scope: "col", colspan: 2 }, "probability"), el("th", { scope: "col" }, "logit"), el("th", {}))),
         el("tbody", {}, token.top.map((candidate) => row(candidate, candidate.id === next?.id)), next && !listed && row(next, true))),
-      next && !listed && el("p", { class: "note" }, `What does come next is the ${Arrakis.number(next.rank + 1)}. likeliest.`));
+      next && !listed && el("p", { class: "note" }, `What does come next is the ${Arrakis.ordinal(next.rank + 1)} likeliest.`));
   };
   Arrakis.onChoose("position", show);
 });

@@ -50,7 +50,7 @@ Arrakis.pictures.push((data) => {
   const drawBars = Arrakis.tokenBars(bars, {
     data, label: "What the head writes at each token",
     values: () => [...writes[state.layer].heads[state.head][state.measure === "share" ? "share" : "norm"]],
-    say: (t, number) => `${Arrakis.shown(data.label(t))} at ${t}: ${state.measure === "share" ? Arrakis.signed(number) : Arrakis.size(number)}`,
+    say: (t, number) => `${data.name(t)} at ${t}: ${state.measure === "share" ? Arrakis.signed(number) : Arrakis.size(number)}`,
     choose: (t) => Arrakis.choose("position", t), isChosen: (t) => t === Arrakis.chosen.position,
   });
 
@@ -60,7 +60,7 @@ Arrakis.pictures.push((data) => {
       el("h3", {}, Arrakis.head(layer, head), el("span", { class: "quiet" }, isWriter ? " a write head of its layer" : "")),
       el("dl", { class: "facts" },
         el("dt", {}, "write norm, mean"), el("dd", { class: "figure", id: "write-strength" }, Arrakis.size(write.strength)),
-        el("dt", {}, `at ${Arrakis.shown(data.label(Arrakis.chosen.position))} (${Arrakis.chosen.position})`), el("dd", { class: "figure", id: "write-here" }, Arrakis.size(write.norm[Arrakis.chosen.position])),
+        el("dt", {}, `at ${data.name(Arrakis.chosen.position)} (${Arrakis.chosen.position})`), el("dd", { class: "figure", id: "write-here" }, Arrakis.size(write.norm[Arrakis.chosen.position])),
         el("dt", {}, "share there"), el("dd", { class: "figure" }, Arrakis.signed(write.share[Arrakis.chosen.position])),
         el("dt", {}, "by the weights alone (OV norm)"), el("dd", { class: "figure" }, Arrakis.size(write.ov_norm)),
         el("dt", {}, `adds to the logit at ${last}`), el("dd", { class: "figure" }, Arrakis.signed(data.logit.direct.layers[layer].heads[head]))),
@@ -74,8 +74,8 @@ Arrakis.pictures.push((data) => {
     most = Math.max(...all, 1e-30);
     const position = Arrakis.chosen.position;
     Arrakis.put(over, state.measure === "logit"
-      ? el("p", { class: "quiet" }, `for ${Arrakis.shown(data.logit.text)} after position ${last}`)
-      : Arrakis.choice("Over", [["mean", "all tokens"], ["token", `${Arrakis.short(data.label(position), 10)} (${position})`]], state.over, (chosen) => { state.over = chosen; update(); }));
+      ? el("p", { class: "quiet" }, `for ${data.called(data.logit)} after position ${last}`)
+      : Arrakis.choice("Over", [["mean", "all tokens"], ["token", `${data.name(position, 10)} (${position})`]], state.over, (chosen) => { state.over = chosen; update(); }));
     Arrakis.put(key, Arrakis.key(isSigned(), isSigned() ? say(-most) : "0", say(most)));
     draw();
     show();
