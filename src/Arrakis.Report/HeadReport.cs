@@ -14,7 +14,7 @@ public sealed class HeadReport
     {
     }
 
-    /// <summary>The model's name.</summary>
+    /// <summary>The model's name: of the path that it was loaded from the last part, because the rest tells of the machine and a page is passed on.</summary>
     public required string Model { get; init; }
 
     /// <summary>The model's shape.</summary>
@@ -94,7 +94,7 @@ public sealed class HeadReport
         stages.Done(1);
         return new HeadReport
         {
-            Model = model.Name,
+            Model = new DirectoryInfo(model.Name).Name,
             Config = c,
             Prompt = options.Prompt ?? string.Join(options.Label is null ? " " : "", tokens.Select(token => token.Text)),
             Tokens = tokens,

@@ -20,6 +20,21 @@ public sealed partial class ReportPageTests
     }
 
     [Fact]
+    public void It_names_the_model_and_not_where_it_lies()
+    {
+        using Reported reported = Reported.Golden();
+        string page = reported.Page();
+        Assert.Contains("<title>gqa-f32: ", page);
+        string name = reported.Model.Name;
+        Assert.NotEqual("gqa-f32", name);
+        Assert.DoesNotContain(name, page);
+        JsonElement[] documents = [Unpack(page).Document, reported.Data(), reported.Graph()];
+        Assert.Equal(["gqa-f32", "gqa-f32"], documents[..2].Select(document => document.GetProperty("model").Text("name")));
+        Assert.Equal("gqa-f32", documents[2].GetProperty("metadata").Text("scan"));
+        Assert.All(documents, document => Assert.DoesNotContain(name, document.GetRawText()));
+    }
+
+    [Fact]
     public void It_names_no_other_place()
     {
         using Reported reported = Reported.Golden();
