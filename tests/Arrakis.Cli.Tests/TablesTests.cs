@@ -9,7 +9,7 @@ public sealed class TablesTests
     [InlineData("", "Where to go next")]
     [InlineData("heads write --layer 1", "shares of the heads sum to 1 (off by ")]
     [InlineData("heads write --layer 1 --weights-only", "OV norm")]
-    [InlineData("heads read --layer 1 --dim 3", "sum to 1 (off by ")]
+    [InlineData("heads read --layer 1 --dim 3", "Of the whole stream they are 1 (off by ")]
     [InlineData("heads read --layer 1 --head 0.2 --weights-only", "what head 0.2 writes")]
     [InlineData("flow --src 1 --dst -1", "stays + heads = total (off by ")]
     [InlineData("flow --src 1 --dst -1 --mlp source --all-sources", "All sources add up to ")]

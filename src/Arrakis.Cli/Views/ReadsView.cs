@@ -50,7 +50,7 @@ internal static class ReadsView
         if (!run)
             return;
         terminal.Line("Shares are the signed parts of q, k and v that come from there: the largest, and @ which position. "
-            + $"Over all dimensions of the stream they sum to 1 (off by {Error(reads.ShareError)}).");
+            + $"Of the whole stream they are 1 (off by {Error(reads.ShareError)}): its q, k and v computed again are the run's.");
         terminal.Legend(tokens, ids);
         terminal.Note("Every token's shares, and those of the mixed values z: --json.");
     }

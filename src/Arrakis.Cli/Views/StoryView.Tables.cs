@@ -85,7 +85,7 @@ internal static partial class StoryView
         }
 
         terminal.Write(table);
-        terminal.Line($"Means over the tokens; v as the pattern mixes it. Over the whole stream such parts sum to 1 (off by {Error(story.ReadError)}).");
+        terminal.Line($"Means over the tokens; v as the pattern mixes it. Of the whole stream such a part is 1 (off by {Error(story.ReadError)}): its q, k and v computed again are the run's.");
         terminal.Line();
     }
 

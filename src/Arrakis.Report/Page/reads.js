@@ -9,7 +9,7 @@ Arrakis.pictures.push((data) => {
   const state = { at: data.reads_open, measure: "strength", layer: 0, head: 0 };
   const measures = [["strength", "weight"], ["q_share", "share of q"], ["k_share", "share of k"], ["v_share", "share of v"]];
   document.getElementById("reads-identity").textContent =
-    `Over all dimensions of the stream, the shares of a head’s q, k or v sum to 1, off by at most ${Arrakis.off(Math.max(0, ...data.reads.flatMap((read) => read.layers.map((layer) => layer.error))))}.`;
+    `Of the whole stream the shares are 1, off by at most ${Arrakis.off(Math.max(0, ...data.reads.flatMap((read) => read.layers.map((layer) => layer.error))))}: its q, k and v computed again are the run’s.`;
   if (kinds.length === 0) {
     host.append(el("p", { class: "note" }, "There is nothing here to read."));
     return;
