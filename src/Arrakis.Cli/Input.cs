@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.Globalization;
 using Arrakis.Analysis;
+using Arrakis.Cli.Views;
 using Arrakis.Native;
 
 namespace Arrakis.Cli;
@@ -104,7 +105,7 @@ internal sealed class Input(Terminal terminal)
 
     /// <summary>The input's token ids.</summary>
     /// <param name="call">The call.</param>
-    /// <param name="config">The model's shape; null where there is no model, and so no random input.</param>
+    /// <param name="config">The model's shape; null where there is no model, and so no random input and no need to say what a model does not know.</param>
     public int[] ReadIds(ParseResult call, LlamaConfig? config)
     {
         string? text = call.GetValue(Text), list = call.GetValue(Ids), file = call.GetValue(IdsFile);
@@ -119,7 +120,7 @@ internal sealed class Input(Terminal terminal)
         if (text is null && call.GetValue(NoBos) && !_otherTexts.Exists(option => call.GetResult(option) is not null))
             throw new UsageException("--no-bos goes with --text: ids are taken as they are");
         if (text is not null)
-            return Encode(call, text, "--text");
+            return Encode(call, text, "--text", warns: config is not null);
         if (list is not null)
             return ReadList(list, "--ids");
         if (file is not null)
@@ -134,10 +135,23 @@ internal sealed class Input(Terminal terminal)
     public static int[] ReadList(string list, string option) => Parse(list, fault => new UsageException($"{option} {fault}: use token ids such as 1,2,3"));
 
     /// <summary>The tokens of a text that an option gives.</summary>
-    public int[] Encode(ParseResult call, string text, string option)
+    /// <param name="call">The call.</param>
+    /// <param name="text">The text.</param>
+    /// <param name="option">The option's name.</param>
+    /// <param name="warns">Whether it is said that some of them stand for what the tokenizer does not know.</param>
+    public int[] Encode(ParseResult call, string text, string option, bool warns = true)
     {
-        int[] ids = NeededTokens(call).Tokenizer!.Encode(text, bos: !call.GetValue(NoBos));
-        return ids.Length > 0 ? ids : throw new ArrakisException($"{option} is empty, and nothing is put before it: give at least one character");
+        Tokens tokens = NeededTokens(call);
+        int[] ids = tokens.Tokenizer!.Encode(text, bos: !call.GetValue(NoBos));
+        if (ids.Length == 0)
+            throw new ArrakisException($"{option} is empty, and nothing is put before it: give at least one character");
+        if (warns && tokens.Tokenizer.UnknownTokenId is { } unknown && ids.Count(id => id == unknown) is > 0 and int count)
+        {
+            string are = Figures.Invariant($"{count} of {View.Count(ids.Length, "token")} of {option} {(count == 1 ? "is" : "are")} {tokens.Name(unknown)}");
+            terminal.Warn($"{are}, for what is not in the vocabulary: the model knows nothing of it (arrakis tokenize shows which)");
+        }
+
+        return ids;
     }
 
     private static string ReadFile(string path)

@@ -33,6 +33,9 @@ public sealed class Tokenizer
     /// <summary>The token that begins a text, or null where there is none.</summary>
     public int? BosTokenId => _parts.Begin;
 
+    /// <summary>The token that stands for what is not in the vocabulary, or null where there is none.</summary>
+    public int? UnknownTokenId => _parts.Model.Unknown;
+
     /// <summary>Whether <see cref="Encode"/> puts a token before every text, as the file says.</summary>
     public bool AddsBos => _parts.Front.Length > 0;
 

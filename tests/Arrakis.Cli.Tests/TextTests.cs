@@ -58,6 +58,24 @@ public sealed class TextTests : IDisposable
         Assert.Equal([1], Called.Json("generate", "--model", _words.Path, "--text", "", "-n", "1").Ints("prompt_ids"));
     }
 
+    [Theory]
+    [InlineData("generate -n 1", "--text", "w5 nobody w6 nothing")]
+    [InlineData("patch --ids 1,5,6,7,8 --minus 4", "--source-text", "w5 nobody w6 nothing")]
+    public void What_the_model_does_not_know_is_said(string call, string option, string text)
+    {
+        foreach (string[] json in new string[][] { [], ["--json"] })
+        {
+            Called called = Called.With([.. call.Split(' '), "--model", _words.Path, option, text, .. json]);
+            Assert.Equal(0, called.Code);
+            Assert.Equal(
+                $"arrakis: 2 of 5 tokens of {option} are <unk>, for what is not in the vocabulary: the model knows nothing of it (arrakis tokenize shows which)\n", called.Error);
+        }
+
+        Assert.StartsWith("arrakis: 1 of 2 tokens of --text is <unk>", Called.With("run", "--model", _words.Path, "--text", "nobody").Error);
+        // Ids are taken as they are.
+        Assert.Equal("", Called.With("run", "--model", _words.Path, "--ids", "1,0").Error);
+    }
+
     [Fact]
     public void Without_a_tokenizer_ids_are_all_there_is()
     {

@@ -34,6 +34,9 @@ internal sealed class BpeModel(Vocabulary vocabulary, BpeRules rules, Join join)
         (text, _, _) => vocabulary.Find(text) is int id ? (-pieces.Scores[id], id) : null);
 
     /// <inheritdoc/>
+    public int? Unknown => rules.Unknown;
+
+    /// <inheritdoc/>
     public void Encode(string piece, List<int> ids)
     {
         if (rules.IgnoreMerges && vocabulary.Find(piece) is int whole)

@@ -7,6 +7,9 @@ namespace Arrakis.Text.Models;
 internal sealed class WordLevelModel(Vocabulary vocabulary, int? unknown) : ITokenModel
 {
     /// <inheritdoc/>
+    public int? Unknown => unknown;
+
+    /// <inheritdoc/>
     public void Encode(string piece, List<int> ids) => ids.Add(
         vocabulary.Find(piece) ?? unknown
         ?? throw new ArrakisException($"the word '{Said.Name(piece)}' is not in the vocabulary, which has no token for unknown words: use other words"));
