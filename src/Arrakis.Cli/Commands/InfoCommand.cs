@@ -66,7 +66,7 @@ internal sealed class InfoCommand : Command
         var dtypes = new JsonObject();
         foreach ((string type, int count) in model.CountTensorsByType())
             dtypes[type] = count;
-        PlainView.Write(_terminal, json, Describe(model.Name, "llama", model.Config, model.Config.ParameterCount, model.WeightBytes, dtypes));
+        PlainView.Write(_terminal, json, Describe(model.Name, "llama", model.Config, model.Config.ParameterCount, model.WeightBytes, dtypes), ("dtypes", "tensors of each"));
     }
 
     /// <summary>A GGUF file that holds a vocabulary and no weights; null for anything else.</summary>

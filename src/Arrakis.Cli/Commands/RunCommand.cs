@@ -1,5 +1,6 @@
 using System.CommandLine;
 using System.Diagnostics;
+using System.Runtime.CompilerServices;
 using System.Text.Json.Nodes;
 using Arrakis.Analysis.Numerics;
 using Arrakis.Cli.Views;
@@ -10,6 +11,9 @@ namespace Arrakis.Cli.Commands;
 /// <summary><c>arrakis run</c>: a forward pass, its next-token candidates, and its activations.</summary>
 internal sealed class RunCommand : Command
 {
+    // What is not compiled before it runs is compiled as it runs; either way the memory is new.
+    private static readonly string s_firstPass = RuntimeFeature.IsDynamicCodeCompiled ? "first pass, with compilation" : "first pass";
+
     private readonly Terminal _terminal;
     private readonly Input _input;
     private readonly Option<string> _record = new("--record") { Description = "none, heads, flow, all, or hook names such as z,pattern", DefaultValueFactory = _ => "none", HelpName = "SPEC" };
@@ -70,7 +74,7 @@ internal sealed class RunCommand : Command
             ["tokens_per_second"] = ids.Length / seconds,
             ["kernels"] = KernelTiers.Name(session.Kernels),
             ["threads"] = session.Threads,
-        });
+        }, ("tokens_per_second", s_firstPass));
     }
 
     /// <summary>A recording's specification; what it does not know is a wrong call.</summary>
