@@ -17,6 +17,9 @@ internal static class Figures
     /// <summary>A share of a whole that is all of one sign.</summary>
     public static string Percent(double share, string format = "0.0") => (100 * share).ToString(format, CultureInfo.InvariantCulture) + " %";
 
+    /// <summary>A number to six significant digits, for comparison with another.</summary>
+    public static string Significant(double value) => value.ToString("g6", CultureInfo.InvariantCulture);
+
     /// <summary>How far an identity is off.</summary>
     public static string Error(double value) => value == 0 ? "0" : value.ToString("0.0e-0", CultureInfo.InvariantCulture);
 

@@ -1,3 +1,4 @@
+using System.Diagnostics;
 using System.Globalization;
 using System.Text.Json;
 
@@ -17,6 +18,19 @@ internal sealed record Called(int Code, string Output, string Error)
         using var error = new StringWriter(CultureInfo.InvariantCulture);
         int code = Program.Run(args, output, error, cancellation);
         return new Called(code, output.ToString(), error.ToString());
+    }
+
+    /// <summary>The same as a process of its own, in an environment with these besides.</summary>
+    public static async Task<Called> InProcess((string Name, string Value)[] environment, params string[] args)
+    {
+        var start = new ProcessStartInfo("dotnet", [typeof(Program).Assembly.Location, .. args]) { RedirectStandardOutput = true, RedirectStandardError = true };
+        foreach ((string name, string value) in environment)
+            start.Environment[name] = value;
+        using Process child = Process.Start(start)!;
+        Task<string> error = child.StandardError.ReadToEndAsync();
+        string output = await child.StandardOutput.ReadToEndAsync();
+        await child.WaitForExitAsync();
+        return new Called(child.ExitCode, output, await error);
     }
 
     /// <summary>The document of a call that must succeed and say nothing else: one line, one value, every number finite (or it would be no JSON).</summary>

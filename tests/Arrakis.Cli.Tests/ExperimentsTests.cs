@@ -1,3 +1,4 @@
+using System.Globalization;
 using System.Text.Json;
 using System.Text.Json.Nodes;
 using Arrakis.Experiments;
@@ -86,7 +87,25 @@ public sealed class ExperimentsTests : IDisposable
         JsonElement wide = Called.Json("experiments", "diff", _folder.Path, _versions[0], _versions[1], "--tolerance", "2");
         Assert.Equal((0, changes.Length), (wide.Items("changes").Length, wide.Int("within_tolerance")));
         Assert.Contains("Nothing differs.", Called.Text("experiments", "diff", _folder.Path, _versions[0], _versions[0]));
-        Assert.Contains("arguments.layer", Called.Text("experiments", "diff", _folder.Path, _versions[0], _versions[1]));
+    }
+
+    /// <summary>Numbers that count or name have no percentage, and none is broken where a terminal is narrow.</summary>
+    [Fact]
+    public async Task Diff_in_80_columns()
+    {
+        double[] numbers = [.. Called.Json("experiments", "diff", _folder.Path, _versions[0], _versions[1]).Items("changes")
+            .Where(change => change.GetProperty("path").GetString()!.StartsWith("result.strongest.strength[", StringComparison.Ordinal))
+            .SelectMany(change => new[] { change.Number("before"), change.Number("after") })];
+        Assert.NotEmpty(numbers);
+        Called diff = await Called.InProcess([("COLUMNS", "80")], "experiments", "diff", _folder.Path, _versions[0], _versions[1]);
+        Assert.Equal((0, ""), (diff.Code, diff.Error));
+        string[] rows = [.. diff.Output.Split('\n').Where(line => line.TrimEnd().Length > 0)];
+        Assert.All(rows, row => Assert.True(row.TrimEnd('\r').Length <= 80, row));
+        Assert.Equal(["arguments.layer", "0", "1"], Cells("arguments.layer"));
+        Assert.All(numbers, number => Assert.Contains(rows, row => row.Split(' ').Contains(number.ToString("g6", CultureInfo.InvariantCulture))));
+        Assert.Matches("^\\d+\\.\\d\\d$", Cells("result.strongest.strength[0]")[1]);
+
+        string[] Cells(string path) => rows.Single(row => row.Contains(path, StringComparison.Ordinal)).Split(' ', StringSplitOptions.RemoveEmptyEntries);
     }
 
     [Fact]

@@ -13,7 +13,7 @@ internal sealed class ExperimentsCommand : Command
     private readonly Argument<string> _folder = new("FOLDER") { Description = "The folder that a bench saved its runs in" };
 
     public ExperimentsCommand(Terminal terminal, Input input)
-        : base("experiments", "What a bench logged into a folder: its runs, one of them, or what differs between two")
+        : base("experiments", "Lists, shows and compares logged experiments")
     {
         (_terminal, _json) = (terminal, input.Json);
         Add(List());

@@ -17,6 +17,10 @@ internal static class ExperimentsView
     // What a cell holds of a value that may be of any length.
     private const int LongestCell = 40;
 
+    // Of a percentage, and the smallest that can so be written.
+    private const string PartsOfPercent = "0.00";
+    private const double LeastDifference = 1e-4;
+
     public static JsonObject Document(string folder, ExperimentListing listing) => new()
     {
         ["folder"] = folder,
@@ -106,9 +110,11 @@ internal static class ExperimentsView
 
         Table table = View.Table("<what", "by", "<before", "<after").Wrapping(last: 2);
         foreach (ExperimentChange change in diff.Changes)
-            table.Row(false, Said.OneLine(change.Path), change.Difference is { } difference ? Percent(difference, "0.####") : "", Cell(change.Before), Cell(change.After));
+            table.Row(false, Said.OneLine(change.Path), By(change), Value(change.Before), Value(change.After));
         terminal.Write(table);
         terminal.Line($"{View.Count(diff.Changes.Count, "value")} {(diff.Changes.Count == 1 ? "differs" : "differ")}.{within}");
+        if (diff.Changes.Any(change => change.Difference is not null))
+            terminal.Note("by: relative to the larger, where a number is not whole. Numbers to six digits; all of them: --json.");
     }
 
     private static void Profile(Terminal terminal, ModelProfile profile)
@@ -147,6 +153,21 @@ internal static class ExperimentsView
             column.NoWrap = false;
         return table;
     }
+
+    // Whole numbers count and name: how many percent head 2 is more than head 1 says nothing.
+    private static string By(ExperimentChange change) => change.Difference switch
+    {
+        null => "",
+        _ when IsWhole(change.Before!) && IsWhole(change.After!) => "",
+        < LeastDifference => $"< {Percent(LeastDifference, PartsOfPercent)}",
+        { } difference => Percent(difference, PartsOfPercent),
+    };
+
+    private static string Value(JsonNode? node) => node?.GetValueKind() == JsonValueKind.Number && !IsWhole(node) ? Significant(Number(node)) : Cell(node);
+
+    private static bool IsWhole(JsonNode number) => double.IsInteger(Number(number));
+
+    private static double Number(JsonNode number) => double.Parse(number.ToJsonString(), CultureInfo.InvariantCulture);
 
     private static string Outcome(ExperimentRecord run) => run.Content.Failure is null ? "done" : "failed";
 
