@@ -1,5 +1,3 @@
-using System.Diagnostics;
-
 namespace Arrakis.Cli.Tests;
 
 /// <summary>What people see, and the command as a process of its own.</summary>
@@ -17,6 +15,14 @@ public sealed class TablesTests
     [InlineData("flow --src 1 --dst 3 --target key:2:5 --all-sources", "the score (off by ")]
     [InlineData("flow --src 1 --dst 3 --target query:0:2", "The part of head 2.0's score of position 2, as the query")]
     [InlineData("flow --src 1 --dst -1 --paths 3", "Coverage: the 3 paths make up ")]
+    [InlineData("flow --src 1 --dst -1", "Flow is a share of what stands at the destination; + is along it, - against it.")]
+    [InlineData("flow --src 1 --dst -1 --target token:66", "Flow is in logits; + is for the token, - against it.")]
+    [InlineData("flow --src 1 --dst 3 --target key:2:5", "Flow is in units of the score, before the softmax; + is for attention, - against it.")]
+    [InlineData("flow --src 1 --dst -1 --all-sources", "Bars: = is for, - against.")]
+    [InlineData("flow --src 1 --dst -1 --mlp source", "reads: the signed part of its query there, of the keys it looks at")]
+    [InlineData("", "Flow is in logits; + is for the token, - against it.")]
+    [InlineData("compose --kind q", "Scored for a query and a key at the same position (--offset 0).")]
+    [InlineData("compose --offset 3", "Scored for a query 3 tokens after its key (--offset 3).")]
     [InlineData("routes --dst -1", "attention + residual = 1 (off by ")]
     [InlineData("compose --layers 1-1", "no heads above others")]
     [InlineData("compose", "times random")]
@@ -34,6 +40,29 @@ public sealed class TablesTests
     }
 
     [Fact]
+    public void Fields_are_in_words_and_units()
+    {
+        string[] rows = Rows(Called.Text("info", "--model", "tales"));
+        foreach (string row in new[] { "parameters 1,029,632", "bytes 2,059,264 bytes", "norm_eps 1.0e-5", "rope theta 10,000, layout halves", "dtypes BF16 38 (tensors of each)" })
+            Assert.Contains(row, rows);
+        Assert.Contains(
+            "theta 500,000, layout halves, scaling (type llama3, factor 8, low_freq_factor 1,", string.Join(' ', Rows(Called.Text("info", "--model", GoldenModel.Load("mqa-llama3-bf16-sharded").Folder))));
+
+        rows = Rows(Called.Text(["run", "--record", "heads", "--top", "2", .. GoldenModel.First.Options]));
+        Assert.Contains(rows, row => row.StartsWith("recorded tensors ", StringComparison.Ordinal) && row.Contains(", bytes ", StringComparison.Ordinal));
+        Assert.Contains(rows, row => row.StartsWith("tokens_per_second ", StringComparison.Ordinal) && row.EndsWith(" tokens/s (first pass, with compilation)", StringComparison.Ordinal));
+        Assert.Contains($"ids {string.Join(' ', GoldenModel.First.Ids)}", rows);
+        Assert.Matches("^[0-9]+ -?[0-9]+[.][0-9]{3} 0[.][0-9]{3}$", rows[^1]);
+
+        rows = Rows(Called.Text("bench", "--shape", "stories-260k", "--tokens", "8", "--threads", "1"));
+        foreach ((string name, string unit) in new[] { ("median_seconds", "ms"), ("tokens_per_second", "tokens/s"), ("gflops", "GFLOP/s"), ("recorded_bytes", "bytes") })
+            Assert.Contains(rows, row => row.StartsWith($"{name} ", StringComparison.Ordinal) && row.EndsWith($" {unit}", StringComparison.Ordinal));
+
+        static string[] Rows(string text) =>
+            [.. text.Split('\n').Select(line => string.Join(' ', line.Split(' ', StringSplitOptions.RemoveEmptyEntries))).Where(line => line.Length > 0)];
+    }
+
+    [Fact]
     public void Selected_heads_are_marked()
     {
         string[] lines = Called.Text(["heads", "write", "--layer", "0", "--rule", "top", "--threshold", "0.5", .. GoldenModel.First.Options]).Split('\n');
@@ -45,19 +74,10 @@ public sealed class TablesTests
     [InlineData(2, "flow", "--src", "1", "--dst", "nowhere")]
     public async Task A_process_of_its_own_is_as_quiet(int code, params string[] call)
     {
-        var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
-        foreach (string argument in new[] { typeof(Program).Assembly.Location }.Concat(call).Concat(GoldenModel.First.Options))
-            start.ArgumentList.Add(argument);
         // What makes a library believe in colours.
-        start.Environment["TERM"] = "xterm-256color";
-        start.Environment["COLORTERM"] = "truecolor";
-        start.Environment["GITHUB_ACTIONS"] = "true";
-        using Process child = Process.Start(start)!;
-        Task<string> error = child.StandardError.ReadToEndAsync();
-        string output = await child.StandardOutput.ReadToEndAsync();
-        await child.WaitForExitAsync();
-        Assert.Equal(code, child.ExitCode);
-        Assert.DoesNotContain('\u001b', output + await error);
-        Assert.Equal((code == 0, code == 0 ? 0 : 1), (output.Length > 0, (await error).Count(c => c == '\n')));
+        Called child = await Called.InProcess([("TERM", "xterm-256color"), ("COLORTERM", "truecolor"), ("GITHUB_ACTIONS", "true")], [.. call, .. GoldenModel.First.Options]);
+        Assert.Equal(code, child.Code);
+        Assert.DoesNotContain('\u001b', child.Output + child.Error);
+        Assert.Equal((code == 0, code == 0 ? 0 : 1), (child.Output.Length > 0, child.Error.Count(c => c == '\n')));
     }
 }

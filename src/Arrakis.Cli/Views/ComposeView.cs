@@ -35,7 +35,7 @@ internal static class ComposeView
         terminal.Write(table);
         terminal.Line(Invariant($"The {Math.Min(top, scores.Count)} highest of {Whole(scores.Count)} pairs, whose mean is {Size(scores.Average(score => score.Normalized))} times random."));
         if (kind != CompositionKind.V)
-            terminal.Line(Invariant($"Rotated for a query {View.Count(offset, "token")} after its key."));
+            terminal.Line(Invariant($"Scored for a query {(offset == 0 ? "and a key at the same position" : $"{View.Count(offset, "token")} after its key")} (--offset {offset})."));
         terminal.Note("Heads of random orientation score 1 times random; the ceiling is the best orientation.");
     }
 

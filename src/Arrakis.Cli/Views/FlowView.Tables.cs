@@ -18,6 +18,7 @@ internal static partial class FlowView
         terminal.Title(Invariant($"Flow from {Place(ids, tokens, trace.Source)} to {Place(ids, tokens, trace.Destination)}, through {(trace.Layers == 1 ? "layer" : "layers")} ")
             + (trace.Layers == 1 ? Invariant($"{last}") : Invariant($"{trace.From} to {last}")));
         terminal.Line($"{What(trace, tokens)} that comes from there: [bold]{Flow(trace.Total)}[/]");
+        terminal.Note(Unit(trace));
         terminal.Note(trace.Mlp == MlpTreatment.Frozen
             ? "Patterns, norm scales and SiLU(gate) are frozen as they ran. Through the MLPs."
             : "Patterns and norm scales are frozen as they ran. MLPs pass nothing on.");
@@ -42,7 +43,7 @@ internal static partial class FlowView
             table.Row(false, Flow(path.Flow), trace.Total == 0 ? "-" : Percent(path.Flow / trace.Total), Route(path));
         terminal.Write(table);
         double coverage = trace.Total == 0 ? 0 : shown.Sum(path => path.Flow) / trace.Total;
-        terminal.Line(Invariant($"Coverage: {(shown.Length == 1 ? "this path is" : $"the {shown.Length} paths make up")} {coverage:0.000} of the total. The search was ")
+        terminal.Line(Invariant($"Coverage: {(shown.Length == 1 ? "this path is" : $"the {shown.Length} paths make up")} {Percent(coverage)} of the total, {Flow(trace.Total)}. The search was ")
             + (trace.PathsExhaustive ? "exhaustive." : "not exhaustive."));
     }
 
@@ -61,9 +62,9 @@ internal static partial class FlowView
         }
 
         terminal.Write(table);
-        terminal.Note(
-            "'at' is where a head's strongest edge ends. There a writer is a write head of its layer, and a reader one of the heads that take the most of what "
-            + "the source sent.");
+        terminal.Note("carries: the flow over all its edges; at: where the strongest of them ends.");
+        terminal.Note("reads: the signed part of its query there, of the keys it looks at and of its mixed values that came from the source.");
+        terminal.Note("A writer is a write head of its layer there, and a reader one of the heads that take the most of what the source sent.");
     }
 
     /// <summary>What every position up to the destination contributes, in the order of the input, the weakest together.</summary>
@@ -97,7 +98,16 @@ internal static partial class FlowView
             _ => "1, the whole",
         };
         terminal.Line($"All sources add up to {Flow(whole.Sum)} of {expected} (off by {Error(whole.Error)}).");
+        terminal.Note("Bars: = is for, - against.");
     }
+
+    /// <summary>What flow is counted in.</summary>
+    public static string Unit(FlowTrace trace) => trace.Target switch
+    {
+        { TokenId: not null } => "Flow is in logits; + is for the token, - against it.",
+        { Score: not null } => "Flow is in units of the score, before the softmax; + is for attention, - against it.",
+        _ => "Flow is a share of what stands at the destination; + is along it, - against it.",
+    };
 
     private static string What(FlowTrace trace, Tokens tokens) => trace.Target switch
     {

@@ -93,6 +93,7 @@ internal static partial class StoryView
     {
         FlowTrace flow = story.Flow;
         terminal.Title(Invariant($"3. What the prediction is made of: the logit of {story.Tokens.Name(story.Prediction)}"));
+        terminal.Note(FlowView.Unit(flow));
         FlowView.Sources(terminal, flow, story.Ids, story.Tokens, MostSources);
         terminal.Line();
         terminal.Line(Invariant($"[bold]From position {flow.Source}[/] ({Markup.Escape(story.Tokens.Name(story.Ids[flow.Source]))}){(story.Ids.Length > 2 ? ", the strongest before the last" : "")}, it gets there by:"));
