@@ -154,11 +154,12 @@ internal sealed class Input(Terminal terminal)
         return ids;
     }
 
-    private static string ReadFile(string path)
+    private string ReadFile(string path)
     {
         try
         {
-            return File.ReadAllText(path);
+            // A pipe may never be written to: waiting for it is broken off.
+            return Task.Run(() => File.ReadAllText(path)).WaitAsync(terminal.Cancellation).GetAwaiter().GetResult();
         }
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or ArgumentException or NotSupportedException)
         {

@@ -1,4 +1,5 @@
 using System.CommandLine;
+using System.Runtime.InteropServices;
 using Arrakis.Cli.Commands;
 using Arrakis.Native;
 
@@ -15,16 +16,31 @@ internal static class Program
     private const int Failed = 1;
     private const int WrongCall = 2;
     private const int Cancelled = 130;
+    private const int HungUp = 129;
+    private const int Terminated = 143;
+
+    // A text may begin with @; the parser would read a file of that name.
+    private static readonly ParserConfiguration s_literal = new() { ResponseFileTokenReplacer = null };
 
     private static int Main(string[] args)
     {
         using var cancellation = new CancellationTokenSource();
-        Console.CancelKeyPress += (_, e) =>
+        int stopped = Cancelled;
+        using PosixSignalRegistration interrupt = StopOn(PosixSignal.SIGINT, Cancelled);
+        using PosixSignalRegistration terminate = StopOn(PosixSignal.SIGTERM, Terminated);
+        using PosixSignalRegistration hangUp = StopOn(PosixSignal.SIGHUP, HungUp);
+        int code = Run(args, Console.Out, Console.Error, cancellation.Token);
+        return code == Cancelled ? stopped : code;
+
+        PosixSignalRegistration StopOn(PosixSignal signal, int exitCode) => PosixSignalRegistration.Create(signal, context =>
         {
-            e.Cancel = true;
+            // The first asks the work to stop and to clear up behind it. The second ends the process at once, whatever it waits for.
+            if (cancellation.IsCancellationRequested)
+                return;
+            context.Cancel = true;
+            stopped = exitCode;
             cancellation.Cancel();
-        };
-        return Run(args, Console.Out, Console.Error, cancellation.Token);
+        });
     }
 
     /// <summary>One call from its arguments to its exit code.</summary>
@@ -34,7 +50,7 @@ internal static class Program
         try
         {
             var root = new ArrakisCommand(new Terminal(output, error, cancellation));
-            ParseResult call = root.Parse(args);
+            ParseResult call = root.Parse(args, s_literal);
             if (call.Errors.Count > 0)
                 return Fail(error, WrongCall, Advice(call), null, verbose);
             verbose = call.GetValue(root.Verbose);
@@ -72,9 +88,9 @@ internal static class Program
 
     private static int Fail(TextWriter error, int code, string message, Exception? e, bool verbose)
     {
-        error.WriteLine($"arrakis: {message.ReplaceLineEndings(" ")}");
+        Terminal.Say(error, $"arrakis: {message.ReplaceLineEndings(" ")}");
         if (verbose && e is not null)
-            error.WriteLine(e);
+            Terminal.Say(error, e.ToString());
         return code;
     }
 }

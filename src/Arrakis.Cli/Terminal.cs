@@ -21,7 +21,7 @@ internal sealed class Terminal
         Tables = Create(output, IsTerminal);
     }
 
-    /// <summary>Ctrl-C.</summary>
+    /// <summary>Ctrl-C, or another signal to stop.</summary>
     public CancellationToken Cancellation { get; }
 
     /// <summary>The output, for tables.</summary>
@@ -29,6 +29,18 @@ internal sealed class Terminal
 
     /// <summary>Whether the output is a terminal.</summary>
     public bool IsTerminal { get; }
+
+    /// <summary>A line on the error stream. Where that is closed or full there is nobody to tell, which changes neither the result nor the exit code.</summary>
+    public static void Say(TextWriter error, string line)
+    {
+        try
+        {
+            error.WriteLine(line);
+        }
+        catch (IOException)
+        {
+        }
+    }
 
     /// <summary>Says something beside the result, once there is one: a call that fails leaves a single line on the error stream.</summary>
     public void Warn(string warning) => _warnings.Add(warning);
@@ -107,7 +119,7 @@ internal sealed class Terminal
     private void Flush()
     {
         foreach (string warning in _warnings)
-            _error.WriteLine($"arrakis: {warning}");
+            Say(_error, $"arrakis: {warning}");
         _warnings.Clear();
     }
 }

@@ -154,6 +154,19 @@ public sealed class RefusalTests
         Assert.Equal(verbose, error.ToString().Contains(nameof(BrokenWriter), StringComparison.Ordinal));
     }
 
+    /// <summary>An error stream that is closed or full is no reason to end otherwise.</summary>
+    [Theory]
+    [InlineData(2, "run --nonsense")]
+    [InlineData(1, "run --ids 97 --verbose")]
+    [InlineData(0, "heads write --layer 0 --weights-only --ids 1 --json")]
+    public void Nobody_need_hear_what_is_said(int code, string call)
+    {
+        using var output = new StringWriter(CultureInfo.InvariantCulture);
+        using var error = new FullWriter();
+        Assert.Equal(code, Program.Run([.. call.Split(' '), "--model", GoldenModel.First.Folder], output, error, CancellationToken.None));
+        Assert.Equal(code == 0, output.ToString().EndsWith("}\n", StringComparison.Ordinal));
+    }
+
     [Fact]
     public void An_input_that_makes_no_difference_is_named()
     {
@@ -185,6 +198,13 @@ public sealed class RefusalTests
             Assert.Contains(says, called.Error);
             Assert.Equal(1, called.Error.Count(c => c == '\n'));
         }
+    }
+
+    private sealed class FullWriter : TextWriter
+    {
+        public override Encoding Encoding => Encoding.UTF8;
+
+        public override void Write(char value) => throw new IOException("No space left on device");
     }
 
     private sealed class BrokenWriter : TextWriter

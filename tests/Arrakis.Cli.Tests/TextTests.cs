@@ -21,6 +21,8 @@ public sealed class TextTests : IDisposable
         Assert.Equal([5], Called.Json("tokenize", "--model", _words.Path, "--text", "w5", "--no-bos").Ints("ids"));
         Assert.Empty(Called.Json("tokenize", "--model", _words.Path, "--text", "").Ints("ids"));
         Assert.Equal(["a\nb"], Texts(Called.Json("tokenize", "--model", _words.Path, "--ids", "3"), "tokens"));
+        // A text, not a file of arguments.
+        Assert.Equal([1, 0], Called.Json("tokenize", "--model", _words.Path, "--text", "@w5").Ints("ids"));
         string table = Called.Text("tokenize", "--model", _words.Path, "--text", "w5 \u00E9t\u00E9");
         Assert.Contains("\u00E9t\u00E9", table);
         Assert.Contains("3 tokens of a vocabulary of 97.", table);

@@ -46,7 +46,7 @@ internal sealed class AblateCommand : Command
         int[][] references = _references.Read(call, asLongAs: kind == AblationKind.Resample ? ids.Length : null);
         Tokens tokens = _input.Tokens(call);
         var options = new AblationOptions { Kind = kind, References = references, Compute = _input.Analysis(call) };
-        CausalMetric metric = _metric.Of(call, model.Config, ids, at => Likeliest(model, ids, at, _input.Session(call)));
+        CausalMetric metric = _metric.Of(call, model.Config, ids, at => Likeliest(model, ids, at, _input.Session(call), _terminal.Cancellation));
         HeadAttribution? attribution = null;
         HeadAblation? ablation = null;
         _terminal.Work("ablation", _ =>
@@ -66,9 +66,9 @@ internal sealed class AblateCommand : Command
     }
 
     /// <summary>The token of the largest logit at a position.</summary>
-    internal static int Likeliest(LlamaModel model, int[] ids, int at, SessionOptions options)
+    internal static int Likeliest(LlamaModel model, int[] ids, int at, SessionOptions options, CancellationToken cancellation)
     {
         using LlamaSession session = model.CreateSession(null, options);
-        return TensorPrimitives.IndexOfMax(session.Forward(ids.AsSpan(0, at + 1)));
+        return TensorPrimitives.IndexOfMax(session.Forward(ids.AsSpan(0, at + 1), cancellation));
     }
 }

@@ -50,7 +50,7 @@ internal sealed class BenchCommand : Command
         RecordingPlan plan = RunCommand.ParsePlan(call.GetValue(_record)!);
         if (tokens + decode > config.MaxPositionEmbeddings)
             throw new UsageException($"{tokens} + {decode} tokens are more than the shape's context of {config.MaxPositionEmbeddings}: use fewer");
-        using LlamaModel model = _terminal.Work("random weights", _ => LlamaModel.CreateRandom(config, seed: 1, type));
+        using LlamaModel model = _terminal.Work("random weights", _ => LlamaModel.CreateRandom(config, seed: 1, type, _terminal.Cancellation));
         using LlamaSession session = model.CreateSession(plan, _input.Session(call));
         (double[] seconds, double allocated) = _terminal.Work("measuring", _ => Measure(session, config, tokens, decode));
 

@@ -51,7 +51,7 @@ internal sealed class PatchCommand : Command
         int[] source = _source.Read(call, asLongAs: ids.Length)[0];
         Tokens tokens = _input.Tokens(call);
         // A place recovers what the source's run does, so that is whose token is looked at; a sender's paths change what the input's run does.
-        CausalMetric metric = _metric.Of(call, model.Config, ids, at => AblateCommand.Likeliest(model, paths ? ids : source, at, _input.Session(call)));
+        CausalMetric metric = _metric.Of(call, model.Config, ids, at => AblateCommand.Likeliest(model, paths ? ids : source, at, _input.Session(call), _terminal.Cancellation));
         int top = call.GetValue(_top) ?? (json ? int.MaxValue : TableRows);
         if (call.GetValue(_sender) is { } sender)
         {

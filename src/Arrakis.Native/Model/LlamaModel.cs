@@ -74,13 +74,14 @@ public sealed class LlamaModel : IDisposable
     /// <param name="config">Its shape.</param>
     /// <param name="seed">Any number.</param>
     /// <param name="elementType">How its matrices are stored.</param>
+    /// <param name="cancellation">Looked at before every row of a matrix.</param>
     /// <exception cref="ArrakisException">The shape is impossible, or its rows are no whole blocks of the element type.</exception>
-    public static LlamaModel CreateRandom(LlamaConfig config, ulong seed, ElementType elementType = ElementType.F32)
+    public static LlamaModel CreateRandom(LlamaConfig config, ulong seed, ElementType elementType = ElementType.F32, CancellationToken cancellation = default)
     {
         ArgumentNullException.ThrowIfNull(config);
         if (config.FindFault() is { } fault)
             throw new ArrakisException(fault);
-        return new LlamaModel("random", config, RandomWeights.Create(config, seed, elementType), null);
+        return new LlamaModel("random", config, RandomWeights.Create(config, seed, elementType, cancellation), null);
     }
 
     /// <summary>A session: memory for one sequence at a time. Cheap; not for several threads at once.</summary>

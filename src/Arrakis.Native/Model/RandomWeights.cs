@@ -12,7 +12,7 @@ internal static unsafe class RandomWeights
 {
     private const ulong Golden = 0x9E3779B97F4A7C15;
 
-    public static LlamaWeights Create(LlamaConfig config, ulong seed, ElementType type)
+    public static LlamaWeights Create(LlamaConfig config, ulong seed, ElementType type, CancellationToken cancellation)
     {
         if (type.BlockLength() > 1)
         {
@@ -31,7 +31,7 @@ internal static unsafe class RandomWeights
         var owners = new List<long[]>();
         return LlamaWeights.Bind(
             config,
-            (_, rows, columns) => Matrix(Mix(seed + Golden * ++tensor), type, rows, columns, owners),
+            (_, rows, columns) => Matrix(Mix(seed + Golden * ++tensor), type, rows, columns, owners, cancellation),
             (_, length) => Norm(Mix(seed + Golden * ++tensor), length),
             owners);
     }
@@ -51,14 +51,14 @@ internal static unsafe class RandomWeights
         return (int)(ushort)bits + (ushort)(bits >> 16) + (ushort)(bits >> 32) + (ushort)(bits >> 48) - 2 * ushort.MaxValue;
     }
 
-    private static WeightMatrix Matrix(ulong stream, ElementType type, int rows, int columns, List<long[]> owners)
+    private static WeightMatrix Matrix(ulong stream, ElementType type, int rows, int columns, List<long[]> owners, CancellationToken cancellation)
     {
         long rowBytes = type.RowBytes(columns);
         long[] memory = Allocate((rows * rowBytes + sizeof(long) - 1) / sizeof(long));
         owners.Add(memory);
         nint data = (nint)Unsafe.AsPointer(ref MemoryMarshal.GetArrayDataReference(memory));
         float scale = (float)Math.Sqrt(12.0 / (4.0 * uint.MaxValue) / columns);
-        Parallel.For(0, rows, () => new float[columns], (row, _, values) =>
+        Parallel.For(0, rows, new ParallelOptions { CancellationToken = cancellation }, () => new float[columns], (row, _, values) =>
         {
             for (int i = 0; i < columns; i++)
                 values[i] = NearlyNormal(stream, (ulong)row * (ulong)columns + (ulong)i) * scale;
