@@ -9,6 +9,9 @@ namespace Arrakis.Cli;
 /// <summary>The options that say which model and which tokens, and how to run; shared by every command that runs one.</summary>
 internal sealed class Input(Terminal terminal)
 {
+    // Far more than any machine has cores; a thread is memory too.
+    private const int MostThreads = 1024;
+
     private readonly List<Option<string[]>> _otherTexts = [];
     private Tokens? _tokens;
 
@@ -32,7 +35,7 @@ internal sealed class Input(Terminal terminal)
 
     public Option<int> Seed { get; } = OptionOf.Integer("--seed", "The seed of random choices", standard: 0, least: int.MinValue);
 
-    public Option<int> Threads { get; } = OptionOf.Integer("--threads", "Threads; 0 for all cores", standard: 0);
+    public Option<int> Threads { get; } = OptionOf.Integer("--threads", "Threads; 0 for all cores", standard: 0, most: MostThreads);
 
     public Option<KernelTier?> Kernels { get; } = OptionOf.Choice(
         "--kernels", "Which instructions",
@@ -59,6 +62,17 @@ internal sealed class Input(Terminal terminal)
     {
         if (IsGiven(call))
             terminal.Warn($"{because} looks at the weights alone: the input is not used");
+    }
+
+    /// <summary>Refuses, before anything runs, to write where nothing can be written, or over what the call itself reads.</summary>
+    public void CheckPlaces(ParseResult call, params (string Option, string? Place)[] places)
+    {
+        IEnumerable<string> read = Places.OfModel(Bundled.PathOf(call.GetValue(Model)));
+        if (call.GetValue(Tokenizer) is { } tokenizer)
+            read = read.Concat(Places.OfModel(tokenizer));
+        if (call.GetValue(IdsFile) is { } ids)
+            read = read.Append(ids);
+        Places.Check(places, read.Where(path => path.Length > 0));
     }
 
     /// <summary>Opens the model.</summary>

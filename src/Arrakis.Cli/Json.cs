@@ -65,6 +65,7 @@ internal static class Json
         yield return "}";
     }
 
-    private static double Finite(double value) =>
+    /// <summary>A number of a result, which is finite unless the model is broken.</summary>
+    public static double Finite(double value) =>
         double.IsFinite(value) ? value : throw new ArrakisException($"the result holds {value}: the model's weights or activations hold values that are not finite");
 }

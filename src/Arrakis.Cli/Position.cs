@@ -11,6 +11,9 @@ internal readonly record struct Position
 
     private const string TokenPrefix = "token:";
 
+    /// <summary>The last one.</summary>
+    public static Position Last { get; } = new(-1, false);
+
     private Position(int value, bool isToken) => (Value, IsToken) = (value, isToken);
 
     private int Value { get; }
@@ -24,8 +27,21 @@ internal readonly record struct Position
         return int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int at) ? new(at, false) : null;
     }
 
-    /// <summary>Whether it lies after another in every input.</summary>
-    public bool IsAlwaysAfter(Position other) => !IsToken && !other.IsToken && (Value < 0) == (other.Value < 0) && Value > other.Value;
+    /// <summary>Refuses a call whose source, this one, lies after its destination in every input.</summary>
+    public void RequireBefore(Position destination)
+    {
+        if (!IsToken && !destination.IsToken && (Value < 0) == (destination.Value < 0) && Value > destination.Value)
+            throw new UsageException($"--src {this} comes after --dst {destination}: a token is only read by those after it; swap them");
+    }
+
+    /// <summary>Both positions in this input, from 0; refuses a call whose source, this one, lies after its destination there.</summary>
+    public (int Source, int Destination) RequireBefore(Position destination, ReadOnlySpan<int> ids)
+    {
+        int src = In(ids, "--src"), dst = destination.In(ids, "--dst");
+        return src <= dst
+            ? (src, dst)
+            : throw new UsageException($"--src {this} is position {src}, after --dst {destination} at {dst}: a token is only read by those after it; swap them");
+    }
 
     /// <inheritdoc/>
     public override string ToString() => (IsToken ? TokenPrefix : "") + Value.ToString(CultureInfo.InvariantCulture);

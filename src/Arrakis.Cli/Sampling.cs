@@ -5,8 +5,17 @@ namespace Arrakis.Cli;
 /// <summary>Choosing a token from logits.</summary>
 internal static class Sampling
 {
+    /// <summary>The likeliest token at temperature 0, or one that divides by as good as nothing; otherwise one that is drawn.</summary>
+    /// <exception cref="Native.ArrakisException">A logit is not finite: there is nothing to choose by.</exception>
+    public static int Next(ReadOnlySpan<float> logits, double temperature, double topP, Random random)
+    {
+        foreach (float logit in logits)
+            Json.Finite(logit);
+        return float.IsInfinity((float)(1 / temperature)) ? TensorPrimitives.IndexOfMax(logits) : Draw(logits, temperature, topP, random);
+    }
+
     /// <summary>Draws from the shortest run of likeliest tokens whose probabilities add up to <paramref name="topP"/> (Holtzman et al. 2020).</summary>
-    public static int Draw(ReadOnlySpan<float> logits, double temperature, double topP, Random random)
+    private static int Draw(ReadOnlySpan<float> logits, double temperature, double topP, Random random)
     {
         var probabilities = new float[logits.Length];
         Softmax(logits, temperature, probabilities);

@@ -37,7 +37,7 @@ internal sealed class Terminal
         {
             error.WriteLine(line);
         }
-        catch (IOException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException)
         {
         }
     }

@@ -1,4 +1,5 @@
 using Arrakis.Native;
+using Arrakis.Native.Weights;
 
 namespace Arrakis.Cli;
 
@@ -10,7 +11,7 @@ internal static class WholeFiles
     public static void Write(CancellationToken cancellation, params (string? Place, Action<Stream> Write)[] files)
     {
         var written = new List<(string Beside, string Place)>();
-        string at = "";
+        (string Beside, string Place) at = ("", "");
         try
         {
             foreach ((string? place, Action<Stream> write) in files)
@@ -18,26 +19,22 @@ internal static class WholeFiles
                 if (place is null)
                     continue;
                 cancellation.ThrowIfCancellationRequested();
-                at = place;
-                if (Directory.Exists(place))
-                    throw new ArrakisException($"cannot write {place}: it is a folder; name a file");
-                string beside = $"{Path.GetFullPath(place)}.{Guid.NewGuid():N}.tmp";
-                using var stream = new FileStream(beside, FileMode.CreateNew, FileAccess.Write);
-                written.Add((beside, place));
+                at = ($"{OutputPlace.Check(place)}.{Guid.NewGuid():N}.tmp", place);
+                using var stream = new FileStream(at.Beside, FileMode.CreateNew, FileAccess.Write);
+                written.Add(at);
                 write(stream);
             }
 
-            foreach ((string beside, string place) in written)
+            foreach ((string Beside, string Place) file in written)
             {
-                at = place;
-                File.Move(beside, place, overwrite: true);
+                at = file;
+                File.Move(file.Beside, file.Place, overwrite: true);
             }
         }
-        catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException or ArgumentException)
+        catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException)
         {
             // The file system names the file beside it, which nobody asked for.
-            string why = written.Aggregate(e.Message, (message, file) => message.Replace(file.Beside, file.Place, StringComparison.Ordinal));
-            throw new ArrakisException($"cannot write {at}: {(e is DirectoryNotFoundException ? "there is no such folder; make it first" : why)}", e);
+            throw OutputPlace.CannotWrite(at.Place, Said.Why(e).Replace(Said.OneLine(at.Beside), Said.OneLine(at.Place), StringComparison.Ordinal), e);
         }
         finally
         {

@@ -67,7 +67,8 @@ public sealed class RefusalTests
     [InlineData("run", "no input")]
     [InlineData("run --ids 1,x", "--ids holds 'x': use token ids such as 1,2,3")]
     [InlineData("run --ids ,", "--ids holds no token id")]
-    [InlineData("run --threads -2", "--threads is '-2': use a whole number, 0 or more")]
+    [InlineData("run --threads -2", "--threads is '-2': use a whole number from 0 to 1024")]
+    [InlineData("run --threads 2147483647", "--threads is '2147483647': use a whole number from 0 to 1024")]
     [InlineData("run --random 0", "--random is '0': use a whole number, 1 or more")]
     public void Wrong_inputs(string call, string says)
     {
@@ -161,10 +162,14 @@ public sealed class RefusalTests
     [InlineData(0, "heads write --layer 0 --weights-only --ids 1 --json")]
     public void Nobody_need_hear_what_is_said(int code, string call)
     {
-        using var output = new StringWriter(CultureInfo.InvariantCulture);
-        using var error = new FullWriter();
-        Assert.Equal(code, Program.Run([.. call.Split(' '), "--model", GoldenModel.First.Folder], output, error, CancellationToken.None));
-        Assert.Equal(code == 0, output.ToString().EndsWith("}\n", StringComparison.Ordinal));
+        // What a disk that is full gives, and a stream that is closed.
+        foreach (Exception why in new Exception[] { new IOException(), new UnauthorizedAccessException() })
+        {
+            using var output = new StringWriter(CultureInfo.InvariantCulture);
+            using var error = new RefusingWriter(why);
+            Assert.Equal(code, Program.Run([.. call.Split(' '), "--model", GoldenModel.First.Folder], output, error, CancellationToken.None));
+            Assert.Equal(code == 0, output.ToString().EndsWith("}\n", StringComparison.Ordinal));
+        }
     }
 
     [Fact]
@@ -200,11 +205,11 @@ public sealed class RefusalTests
         }
     }
 
-    private sealed class FullWriter : TextWriter
+    private sealed class RefusingWriter(Exception why) : TextWriter
     {
         public override Encoding Encoding => Encoding.UTF8;
 
-        public override void Write(char value) => throw new IOException("No space left on device");
+        public override void Write(char value) => throw why;
     }
 
     private sealed class BrokenWriter : TextWriter

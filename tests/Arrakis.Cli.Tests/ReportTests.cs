@@ -53,9 +53,12 @@ public sealed class ReportTests
     [InlineData(2, "--traces is '0': use a whole number, 1 or more", "report", "-o", "{0}", "--traces", "0")]
     [InlineData(2, "name the same file", "report", "-o", "{0}", "--data", "{0}")]
     [InlineData(1, "--dst is 99, outside the input", "report", "-o", "{0}", "--dst", "99")]
-    [InlineData(1, "the source is 3, after the destination 2", "report", "-o", "{0}", "--src", "3", "--dst", "2")]
+    [InlineData(2, "--output is empty: name a file", "report", "-o", "")]
+    [InlineData(2, "--data is empty: name a file", "report", "-o", "{0}", "--data", "")]
+    [InlineData(2, "--src 3 comes after --dst 2: a token is only read by those after it; swap them", "report", "-o", "{0}", "--src", "3", "--dst", "2")]
+    [InlineData(2, "--src 3 is position 3, after --dst -5 at 0", "report", "-o", "{0}", "--model", "induction", "--ids", "1,2,3,4,5", "--src", "3", "--dst", "-5")]
     [InlineData(1, "token 32 is outside the vocabulary of 32", "report", "-o", "{0}", "--model", "induction", "--token", "32")]
-    [InlineData(1, "there is no such folder; make it first", "report", "-o", "{0}", "--data", "{1}")]
+    [InlineData(1, "its folder does not exist; make it first", "report", "-o", "{0}", "--data", "{1}")]
     [InlineData(1, "it is a folder; name a file", "report", "-o", "{0}", "--graph", "{2}")]
     public void What_is_wrong_is_one_line_and_nothing_is_written(int code, string says, params string[] call)
     {

@@ -78,6 +78,39 @@ public sealed class TextTests : IDisposable
         Assert.Equal("", Called.With("run", "--model", _words.Path, "--ids", "1,0").Error);
     }
 
+    /// <summary>A temperature whose inverse is no number any more leaves the likeliest token.</summary>
+    [Fact]
+    public void As_good_as_no_temperature_is_greedy()
+    {
+        string[] call = ["generate", "--model", _words.Path, "--ids", "1,17", "-n", "8"];
+        Assert.Equal(Called.Json(call).Ints("ids"), Called.Json([.. call, "--temperature", "2e-39"]).Ints("ids"));
+    }
+
+    [Fact]
+    public void Nothing_is_generated_from_what_is_not_finite()
+    {
+        _words.BreakWeights();
+        foreach (string temperature in new[] { "0", "1" })
+        {
+            Called called = Called.With("generate", "--model", _words.Path, "--ids", "1,17", "-n", "3", "--temperature", temperature, "--json");
+            Assert.Equal((1, ""), (called.Code, called.Output));
+            Assert.Contains("hold values that are not finite", called.Error);
+        }
+    }
+
+    /// <summary>More than the context has room for is refused before anything runs; what it has room for is not.</summary>
+    [Fact]
+    public void Generation_ends_with_the_context()
+    {
+        int context = GoldenModel.First.Config.GetProperty("max_position_embeddings").GetInt32();
+        string[] call = ["generate", "--model", _words.Path, "--random", $"{context - 1}", "--json"];
+        Assert.Equal(0, Called.With([.. call, "-n", "2"]).Code);
+        Called called = Called.With([.. call, "-n", "3"]);
+        Assert.Equal(
+            (1, "", $"arrakis: -n is 3: behind the {context - 1} tokens of the input this model's context of {context} has room for 2: use that or fewer\n"),
+            (called.Code, called.Output, called.Error));
+    }
+
     [Fact]
     public void Without_a_tokenizer_ids_are_all_there_is()
     {

@@ -24,6 +24,15 @@ internal sealed class WordModel : IDisposable
     /// <summary>The text of its <c>tokenizer.json</c>.</summary>
     public string Tokenizer { get; }
 
+    /// <summary>Makes every weight not a number.</summary>
+    public void BreakWeights()
+    {
+        string path = Folder.File("model.safetensors");
+        byte[] file = File.ReadAllBytes(path);
+        file.AsSpan(8 + (int)BitConverter.ToInt64(file)).Fill(0xFF);
+        File.WriteAllBytes(path, file);
+    }
+
     public static string Piece(int id) => id switch
     {
         0 => "<unk>",

@@ -41,14 +41,11 @@ internal sealed class FlowCommand : Command
     private void Run(ParseResult call)
     {
         Position source = call.GetValue(_source)!.Value, destination = call.GetValue(_destination)!.Value;
-        if (source.IsAlwaysAfter(destination))
-            throw new UsageException($"--src {source} comes after --dst {destination}: a token is only read by those after it; swap them");
+        source.RequireBefore(destination);
         using LlamaModel model = _input.OpenModel(call);
         int[] ids = _input.ReadIds(call, model.Config);
         Tokens tokens = _input.Tokens(call);
-        int src = source.In(ids, "--src"), dst = destination.In(ids, "--dst");
-        if (src > dst)
-            throw new UsageException($"--src {source} is position {src}, after --dst {destination} at {dst}: a token is only read by those after it; swap them");
+        (int src, int dst) = source.RequireBefore(destination, ids);
         FlowOptions options = Trace(call, model.Config);
         FlowCovector.Check(model.Config, ids.Length, dst, options);
         using LlamaSession session = model.CreateSession(Plan(options, model.Config), _input.Session(call));

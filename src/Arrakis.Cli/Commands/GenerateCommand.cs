@@ -1,6 +1,5 @@
 using System.CommandLine;
 using System.Diagnostics;
-using System.Numerics.Tensors;
 using System.Text.Json.Nodes;
 using Arrakis.Cli.Views;
 using Arrakis.Native;
@@ -34,6 +33,11 @@ internal sealed class GenerateCommand : Command
         double temperature = call.GetValue(_temperature), topP = call.GetValue(_topP);
         using LlamaModel model = _input.OpenModel(call);
         int[] prompt = _input.ReadIds(call, model.Config);
+        // The last token is not read again, so it needs no room.
+        int room = model.Config.MaxPositionEmbeddings - prompt.Length + 1;
+        if (room > 0 && count > room)
+            throw new ArrakisException(
+                $"-n is {count}: behind the {View.Count(prompt.Length, "token")} of the input this model's context of {model.Config.MaxPositionEmbeddings} has room for {room}: use that or fewer");
         bool json = call.GetValue(_input.Json);
         Tokenizer? tokenizer = _input.Tokens(call).Tokenizer;
         using LlamaSession session = model.CreateSession(RecordingPlan.None, _input.Session(call));
@@ -45,7 +49,7 @@ internal sealed class GenerateCommand : Command
         using var text = new GeneratedText(tokenizer, json ? null : _terminal, prompt);
         while (ids.Count < count && !(ids.Count > 0 && model.Config.EosTokenIds.Contains(ids[^1])))
         {
-            int next = temperature == 0 ? TensorPrimitives.IndexOfMax(logits) : Sampling.Draw(logits, temperature, topP, random);
+            int next = Sampling.Next(logits, temperature, topP, random);
             ids.Add(next);
             text.Add(next);
             if (ids.Count < count)

@@ -43,10 +43,15 @@ internal sealed class ReportCommand : Command
     {
         string output = call.GetValue(_output)!;
         string?[] places = [output, call.GetValue(_data), call.GetValue(_graph)];
+        _input.CheckPlaces(call, ("--output", places[0]), ("--data", places[1]), ("--graph", places[2]));
         if (places.OfType<string>().Select(Path.GetFullPath).Distinct().Count() < places.OfType<string>().Count())
             throw new UsageException("--output, --data and --graph name the same file: give each its own");
+        Position? source = call.GetValue(_source);
+        Position destination = call.GetValue(_destination) ?? Position.Last;
+        source?.RequireBefore(destination);
         using LlamaModel model = _input.OpenModel(call);
         int[] ids = _input.IsGiven(call) ? _input.ReadIds(call, model.Config) : Story.DefaultPrompt(model.Config, _input.Tokens(call), call.GetValue(_input.Seed));
+        source?.RequireBefore(destination, ids);
         ReportOptions options = Wanted(call, ids);
         using LlamaSession session = model.CreateSession(HeadReport.Plan, _input.Session(call));
         HeadReport report = _terminal.Work("report", progress =>

@@ -54,6 +54,7 @@ internal sealed class RunCommand : Command
     {
         RecordingPlan plan = Plan(call);
         string? save = call.GetValue(_save);
+        _input.CheckPlaces(call, ("--save", save));
         using LlamaModel model = _input.OpenModel(call);
         int[] ids = _input.ReadIds(call, model.Config);
         Tokens tokens = _input.Tokens(call);
@@ -61,10 +62,8 @@ internal sealed class RunCommand : Command
         long start = Stopwatch.GetTimestamp();
         ReadOnlySpan<float> logits = _terminal.Forward(session, ids);
         double seconds = Stopwatch.GetElapsedTime(start).TotalSeconds;
-        if (save is not null)
-            session.Cache.Save(save, _terminal.Cancellation);
-
-        PlainView.Write(_terminal, call.GetValue(_input.Json), new JsonObject
+        // Before anything is saved: it refuses numbers that are not finite, and leaves the file that stood there.
+        var document = new JsonObject
         {
             ["ids"] = Json.Numbers(ids),
             ["tokens"] = tokens.Of(ids),
@@ -74,7 +73,10 @@ internal sealed class RunCommand : Command
             ["tokens_per_second"] = ids.Length / seconds,
             ["kernels"] = KernelTiers.Name(session.Kernels),
             ["threads"] = session.Threads,
-        }, ("tokens_per_second", s_firstPass));
+        };
+        if (save is not null)
+            session.Cache.Save(save, _terminal.Cancellation);
+        PlainView.Write(_terminal, call.GetValue(_input.Json), document, ("tokens_per_second", s_firstPass));
     }
 
     /// <summary>A recording's specification; what it does not know is a wrong call.</summary>

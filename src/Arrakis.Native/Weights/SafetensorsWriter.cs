@@ -47,7 +47,7 @@ internal sealed class SafetensorsWriter
         string? temporary = null;
         try
         {
-            string place = CheckPlace(path);
+            string place = OutputPlace.Check(path);
             string beside = $"{place}.{Guid.NewGuid():N}.tmp";
             temporary = beside;
             using (FileStream file = Create(beside, header.Length))
@@ -67,30 +67,12 @@ internal sealed class SafetensorsWriter
         catch (Exception e) when (e is IOException or UnauthorizedAccessException or NotSupportedException)
         {
             string why = temporary is null ? Said.Why(e) : Said.Why(e).Replace(Said.OneLine(temporary), Said.OneLine(path), StringComparison.Ordinal);
-            throw CannotWrite(path, why, e);
+            throw OutputPlace.CannotWrite(path, why, e);
         }
         finally
         {
             Remove(temporary);
         }
-    }
-
-    private static string CheckPlace(string path)
-    {
-        if (string.IsNullOrWhiteSpace(path) || path.Contains('\0', StringComparison.Ordinal))
-            throw CannotWrite(path, "it is not a path");
-        string place = Path.GetFullPath(path);
-        string? folder = Path.GetDirectoryName(place);
-        if (Directory.Exists(place) || folder is null || Path.EndsInDirectorySeparator(path))
-            throw CannotWrite(path, "it is a folder");
-        if (File.Exists(folder))
-            throw CannotWrite(path, $"{Said.OneLine(folder)} is a file, not a folder");
-        if (!Directory.Exists(folder))
-            throw CannotWrite(path, "its folder does not exist");
-        // Renaming over /dev/null would, for an administrator, replace it by a file.
-        if (folder == "/dev")
-            throw CannotWrite(path, "it is a device");
-        return place;
     }
 
     private FileStream Create(string path, int headerLength)
@@ -192,7 +174,4 @@ internal sealed class SafetensorsWriter
             // What went wrong before has been said; that the rest could not be removed would only hide it.
         }
     }
-
-    private static ArrakisException CannotWrite(string path, string why, Exception? inner = null) =>
-        new($"cannot write {Said.OneLine(path)}: {why}", inner);
 }
