@@ -10,18 +10,23 @@ internal static class Bundled
 
     private static string Root => Path.Combine(AppContext.BaseDirectory, "models");
 
-    /// <summary>The path of a model: of the bundled one of that name where nothing of that name is at hand.</summary>
-    public static string PathOf(string? model) =>
-        IsName(model) ? Path.Combine(Root, model ?? Default) : model!;
+    /// <summary>Their names, the default first.</summary>
+    public static string Listed { get; } = string.Join(", ", Names());
 
-    /// <summary>Opens a path, or the bundled model of that name where nothing of that name is at hand.</summary>
-    public static LlamaModel Open(string? model)
+    /// <summary>The path of a model: of the bundled one of that name where nothing of that name is at hand.</summary>
+    /// <exception cref="ArrakisException">There is neither.</exception>
+    public static string PathOf(string? model)
     {
-        string name = model ?? Default;
-        return IsName(model) ? LlamaModel.Load(Path.Combine(Root, name), name) : LlamaModel.Load(name);
+        if (model is not null && Path.Exists(model))
+            return model;
+        return Names().Contains(model ?? Default)
+            ? Path.Combine(Root, model ?? Default)
+            : throw new ArrakisException($"--model {model ?? Default} does not exist: name a model's folder or its .gguf or .bin file, or a bundled model ({Listed})");
     }
 
-    private static bool IsName(string? model) => model is null || (!Path.Exists(model) && Names().Contains(model));
+    /// <summary>Opens a path, or the bundled model of that name where nothing of that name is at hand.</summary>
+    public static LlamaModel Open(string? model) => LlamaModel.Load(PathOf(model), model ?? Default);
 
-    private static IEnumerable<string> Names() => Directory.Exists(Root) ? Directory.GetDirectories(Root).Select(folder => Path.GetFileName(folder)) : [];
+    private static IEnumerable<string> Names() =>
+        Directory.Exists(Root) ? Directory.GetDirectories(Root).Select(folder => Path.GetFileName(folder)).OrderBy(name => name != Default).ThenBy(name => name, StringComparer.Ordinal) : [];
 }

@@ -3,6 +3,7 @@ using System.Globalization;
 using Arrakis.Analysis;
 using Arrakis.Cli.Views;
 using Arrakis.Native;
+using Arrakis.Native.Weights;
 
 namespace Arrakis.Cli;
 
@@ -15,7 +16,11 @@ internal sealed class Input(Terminal terminal)
     private readonly List<Option<string[]>> _otherTexts = [];
     private Tokens? _tokens;
 
-    public Option<string?> Model { get; } = new("--model") { Description = "A folder with config.json and safetensors, a .gguf file, a llama2.c .bin file, or a bundled model's name", HelpName = "PATH" };
+    public Option<string?> Model { get; } = new("--model")
+    {
+        Description = $"A folder with config.json and safetensors, a .gguf file, a llama2.c .bin file, or a bundled model's name: {Bundled.Listed} [default: {Bundled.Default}]",
+        HelpName = "PATH",
+    };
 
     public Option<string?> Text { get; } = new("--text") { Description = "A text, in the tokens of the model's own tokenizer", HelpName = "TEXT" };
 
@@ -117,32 +122,41 @@ internal sealed class Input(Terminal terminal)
 
     public AnalysisOptions Analysis(ParseResult call) => new() { Threads = call.GetValue(Threads), Kernels = call.GetValue(Kernels) ?? KernelTier.Auto };
 
+    /// <summary>Refuses a call that gives no input, or several.</summary>
+    public void RequireOne(ParseResult call)
+    {
+        if (new[] { call.GetValue(Text), call.GetValue(Ids), call.GetValue(IdsFile) }.Count(given => given is not null) + (call.GetValue(Random) is null ? 0 : 1) != 1)
+        {
+            throw new UsageException(
+                IsGiven(call) ? "several inputs: give one of --text, --ids, --ids-file and --random" : "no input: give --text TEXT, --ids 1,2,3, --ids-file FILE or --random N");
+        }
+    }
+
+    /// <summary>The input's token ids, for a model.</summary>
+    public int[] ReadIds(ParseResult call, LlamaConfig config) => ReadIds(call, config.VocabSize, config.MaxPositionEmbeddings, warns: true);
+
     /// <summary>The input's token ids.</summary>
     /// <param name="call">The call.</param>
-    /// <param name="config">The model's shape; null where there is no model, and so no random input and no need to say what a model does not know.</param>
-    public int[] ReadIds(ParseResult call, LlamaConfig? config)
+    /// <param name="vocabulary">Random ones are below this.</param>
+    /// <param name="room">How many random ones there may be.</param>
+    /// <param name="warns">Whether it is said that some tokens of a text stand for what the tokenizer does not know.</param>
+    public int[] ReadIds(ParseResult call, int vocabulary, int room, bool warns = false)
     {
+        RequireOne(call);
         string? text = call.GetValue(Text), list = call.GetValue(Ids), file = call.GetValue(IdsFile);
-        int? count = config is null ? null : call.GetValue(Random);
-        if ((text is null ? 0 : 1) + (list is null ? 0 : 1) + (file is null ? 0 : 1) + (count is null ? 0 : 1) != 1)
-        {
-            string orRandom = config is null ? "" : " or --random N";
-            throw new UsageException(
-                IsGiven(call) ? "several inputs: give one of --text, --ids, --ids-file and --random" : $"no input: give --text TEXT, --ids 1,2,3, --ids-file FILE{orRandom}");
-        }
-
         if (text is null && call.GetValue(NoBos) && !_otherTexts.Exists(option => call.GetResult(option) is not null))
             throw new UsageException("--no-bos goes with --text: ids are taken as they are");
         if (text is not null)
-            return Encode(call, text, "--text", warns: config is not null);
+            return Encode(call, text, "--text", warns);
         if (list is not null)
             return ReadList(list, "--ids");
         if (file is not null)
             return Parse(ReadFile(file), fault => new ArrakisException($"{file} {fault}: a file of ids holds whole numbers, separated by commas or white space"));
-        if (count > config!.MaxPositionEmbeddings)
-            throw new ArrakisException($"--random is {count}: this model has room for {config.MaxPositionEmbeddings} tokens");
+        int count = call.GetValue(Random)!.Value;
+        if (count > room)
+            throw new ArrakisException($"--random is {count}: this model has room for {room} tokens");
         var random = new Random(call.GetValue(Seed));
-        return [.. Enumerable.Range(0, count!.Value).Select(_ => random.Next(config.VocabSize))];
+        return [.. Enumerable.Range(0, count).Select(_ => random.Next(vocabulary))];
     }
 
     /// <summary>Token ids that an option gives as 1,2,3.</summary>
@@ -170,6 +184,8 @@ internal sealed class Input(Terminal terminal)
 
     private string ReadFile(string path)
     {
+        if (Directory.Exists(path))
+            throw new ArrakisException($"cannot read {path}: it is a folder; name a file of ids");
         try
         {
             // A pipe may never be written to: waiting for it is broken off.
@@ -190,7 +206,7 @@ internal sealed class Input(Terminal terminal)
         for (int i = 0; i < parts.Length; i++)
         {
             if (!int.TryParse(parts[i], NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out ids[i]))
-                throw refusal($"holds '{parts[i]}'");
+                throw refusal($"holds '{Said.Name(parts[i])}'");
         }
 
         return ids;

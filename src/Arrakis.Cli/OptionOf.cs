@@ -1,6 +1,7 @@
 using System.CommandLine;
 using System.CommandLine.Parsing;
 using System.Globalization;
+using Arrakis.Native.Weights;
 
 namespace Arrakis.Cli;
 
@@ -43,7 +44,7 @@ internal static class OptionOf
         {
             string text = argument.Tokens[0].Value;
             if (!double.TryParse(text, NumberStyles.Float, CultureInfo.InvariantCulture, out double value) || !fits(value))
-                argument.AddError($"{name} is '{text}': use {use}");
+                argument.AddError($"{name} is '{Said.Name(text)}': use {use}");
             return value;
         },
     };
@@ -69,7 +70,7 @@ internal static class OptionOf
                 string text = argument.Tokens[0].Value;
                 if (parse(text) is { } value)
                     return value;
-                argument.AddError($"{name} is '{text}': use {use}");
+                argument.AddError($"{name} is '{Said.Name(text)}': use {use}");
                 return null;
             },
         };
@@ -90,7 +91,7 @@ internal static class OptionOf
     {
         string text = argument.Tokens[0].Value;
         if (!int.TryParse(text, NumberStyles.AllowLeadingSign, CultureInfo.InvariantCulture, out int value) || value < least || value > most)
-            argument.AddError($"{name} is '{text}': use a whole number{Range(least, most)}");
+            argument.AddError($"{name} is '{Said.Name(text)}': use a whole number{Range(least, most)}");
         return value;
     }
 

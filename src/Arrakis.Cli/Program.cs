@@ -2,6 +2,7 @@ using System.CommandLine;
 using System.Runtime.InteropServices;
 using Arrakis.Cli.Commands;
 using Arrakis.Native;
+using Arrakis.Native.Weights;
 
 namespace Arrakis.Cli;
 
@@ -77,7 +78,8 @@ internal static class Program
     /// <summary>What is wrong with the call; the parser's own messages do not say what to do.</summary>
     private static string Advice(ParseResult call)
     {
-        string message = call.Errors[0].Message;
+        string message = call.UnmatchedTokens.Where(word => word.Length > 0)
+            .Aggregate(call.Errors[0].Message, (said, word) => said.Replace(word, Said.Name(word), StringComparison.Ordinal));
         if (message.StartsWith("--", StringComparison.Ordinal))
             return message;
         string command = "";
@@ -88,7 +90,7 @@ internal static class Program
 
     private static int Fail(TextWriter error, int code, string message, Exception? e, bool verbose)
     {
-        Terminal.Say(error, $"arrakis: {message.ReplaceLineEndings(" ")}");
+        Terminal.Say(error, $"arrakis: {Said.OneLine(message.ReplaceLineEndings(" "))}");
         if (verbose && e is not null)
             Terminal.Say(error, e.ToString());
         return code;

@@ -1,5 +1,6 @@
 using System.Globalization;
 using System.Text.Json.Nodes;
+using Arrakis.Native.Weights;
 using Spectre.Console;
 using Spectre.Console.Rendering;
 
@@ -65,7 +66,10 @@ internal sealed class Terminal
     public void Write(IRenderable part)
     {
         Flush();
-        Tables.Write(part);
+        if (part is Table table)
+            AtLeast(Unbroken(table), () => Tables.Write(table));
+        else
+            Tables.Write(part);
     }
 
     /// <summary>A line of the result, for people, with markup.</summary>
@@ -73,6 +77,13 @@ internal sealed class Terminal
     {
         Flush();
         Tables.MarkupLine(markup);
+    }
+
+    /// <summary>A line of the result, for people, that is to be copied: never broken.</summary>
+    public void WholeLine(string markup)
+    {
+        Flush();
+        AtLeast(2 * markup.Length, () => Tables.MarkupLine(markup));
     }
 
     /// <summary>A part of the result that is text as it is, such as what a model writes; whoever reads it has it at once.</summary>
@@ -116,10 +127,27 @@ internal sealed class Terminal
         return console;
     }
 
+    /// <summary>How wide a table must be for no number to be broken over lines, which would make two of it: the library breaks them where it has no room, whatever it is told.</summary>
+    private int Unbroken(Table table)
+    {
+        const int Any = 1 << 20;
+        Measurement size = ((IRenderable)table).Measure(RenderOptions.Create(Tables, Tables.Profile.Capabilities), Any);
+        return table.Columns.All(column => column.NoWrap) ? size.Max : size.Min;
+    }
+
+    /// <summary>Writes as if the terminal were at least that wide; one that is not shows long lines in its own way.</summary>
+    private void AtLeast(int width, Action write)
+    {
+        int usual = Tables.Profile.Width;
+        Tables.Profile.Width = Math.Max(usual, width);
+        write();
+        Tables.Profile.Width = usual;
+    }
+
     private void Flush()
     {
         foreach (string warning in _warnings)
-            Say(_error, $"arrakis: {warning}");
+            Say(_error, $"arrakis: {Said.OneLine(warning.ReplaceLineEndings(" "))}");
         _warnings.Clear();
     }
 }

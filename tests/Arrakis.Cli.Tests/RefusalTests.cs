@@ -118,10 +118,43 @@ public sealed class RefusalTests
         using var folder = new TemporaryFolder();
         string model = GoldenModel.First.Folder;
         Refused(1, "cannot read", "run", "--model", model, "--ids-file", folder.File("none"));
+        Refused(1, $"cannot read {folder.Path}: it is a folder; name a file of ids", "run", "--model", model, "--ids-file", folder.Path);
         Refused(1, "holds 'x'", "run", "--model", model, "--ids-file", folder.Write("ids", "1 2 x"));
         Refused(1, "none", "heads", "write", "--layer", "0", "--random", "3", "--model", folder.File("none"));
         Refused(1, "--random is 3000", "run", "--model", model, "--random", "3000");
         Refused(1, "97", "run", "--model", model, "--ids", "97");
+    }
+
+    /// <summary>What a call or a file holds does not steer the terminal that it is shown on, nor fill it.</summary>
+    [Fact]
+    public void What_is_quoted_is_harmless_and_short()
+    {
+        using var folder = new TemporaryFolder();
+        string bad = "\u001b[31m\u0007" + new string('x', 10_000);
+        foreach (string[] call in new string[][]
+        {
+            ["run", "--ids", bad], ["run", "--ids-file", folder.Write("ids", bad)], ["run", "--record", bad], ["run", "--threads", bad], ["run", "--kernels", bad],
+            ["generate", "--temperature", bad], ["run", $"--{bad}"], [bad],
+        })
+        {
+            Called called = Called.With(call);
+            Assert.NotEqual(0, called.Code);
+            Assert.DoesNotContain(called.Error.TrimEnd('\n'), char.IsControl);
+            Assert.Contains("\\u001b[31m\\u0007xxx", called.Error);
+            Assert.InRange(called.Error.Length, 1, 1000);
+        }
+
+        Called place = Called.With("report", "-o", "\u001b[31m/page.html");
+        Assert.Equal("arrakis: cannot write \\u001b[31m/page.html: its folder does not exist; make it first\n", place.Error);
+    }
+
+    [Fact]
+    public void Help_and_refusal_name_the_bundled_models()
+    {
+        const string Names = "tales, induction, induction-gqa";
+        Refused(1, $"--model nonexist does not exist: name a model's folder or its .gguf or .bin file, or a bundled model ({Names})", "info", "--model", "nonexist");
+        string help = string.Join(' ', Called.Text("run", "--help").Split((char[])[' ', '\n'], StringSplitOptions.RemoveEmptyEntries));
+        Assert.Contains($"a bundled model's name: {Names} [default: tales]", help);
     }
 
     [Theory]

@@ -49,6 +49,14 @@ public sealed class StoryTests
         Assert.Equal(story.Ints("ids")[2], story.Items("top")[0].Int("id"));
     }
 
+    /// <summary>What is to be copied is one line, however long.</summary>
+    [Fact]
+    public void The_options_for_more_are_not_broken()
+    {
+        string ids = string.Join(',', Enumerable.Range(2, 60));
+        Assert.Contains($"Add the same model and prompt: --model {GoldenModel.First.Folder} --ids {ids}\n", Called.Text("--model", GoldenModel.First.Folder, "--ids", ids));
+    }
+
     [Fact]
     public void With_another_seed_the_other_one_gives() => Assert.Contains("Next:   Jon (", Called.Text("--seed", "1"));
 

@@ -69,6 +69,22 @@ public sealed class TablesTests
         Assert.Equal(3, lines.Count(line => line.StartsWith("  * ", StringComparison.Ordinal)));
     }
 
+    /// <summary>A number that is broken over lines is another number: on a narrow terminal tables are as wide as they are.</summary>
+    [Theory]
+    [InlineData(" %  ", "heads", "write", "--layer", "0")]
+    [InlineData("\u2502", "run")]
+    public async Task A_narrow_terminal_breaks_no_number(string mark, params string[] call)
+    {
+        string[] words = [.. call, .. GoldenModel.First.Options];
+        var start = new ProcessStartInfo("dotnet", [typeof(Program).Assembly.Location, .. words]) { RedirectStandardOutput = true };
+        start.Environment["COLUMNS"] = "20";
+        using Process child = Process.Start(start)!;
+        string narrow = await child.StandardOutput.ReadToEndAsync();
+        string[] rows = [.. Called.Text(words).Split('\n').Where(line => line.Contains(mark, StringComparison.Ordinal))];
+        Assert.NotEmpty(rows);
+        Assert.All(rows, row => Assert.Contains(row, narrow));
+    }
+
     [Theory]
     [InlineData(0, "flow", "--src", "1", "--dst", "-1")]
     [InlineData(2, "flow", "--src", "1", "--dst", "nowhere")]

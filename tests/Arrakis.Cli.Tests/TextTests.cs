@@ -30,6 +30,18 @@ public sealed class TextTests : IDisposable
     }
 
     [Fact]
+    public void Tokenize_takes_the_options_of_everywhere()
+    {
+        JsonElement random = Called.Json("tokenize", "--model", _words.Path, "--random", "5", "--seed", "3", "--threads", "1", "--kernels", "scalar");
+        Assert.Equal(Called.Json("run", "--model", _words.Path, "--random", "5", "--seed", "3").Ints("ids"), random.Ints("ids"));
+        Called beyond = Called.With("tokenize", "--model", _words.Path, "--ids", "5,97", "--json");
+        Assert.Equal((1, "", "arrakis: token id 97 at position 1 is outside the tokenizer's vocabulary: use 0 to 96\n"), (beyond.Code, beyond.Output, beyond.Error));
+        Called both = Called.With("tokenize", "--model", _words.Path, "--text", "", "--ids", "1,2");
+        Assert.Equal((2, ""), (both.Code, both.Output));
+        Assert.StartsWith("arrakis: several inputs: ", both.Error, StringComparison.Ordinal);
+    }
+
+    [Fact]
     public void Text_is_the_ids_that_it_stands_for()
     {
         string[] text = ["--model", _words.Path, "--text", "w17 w4 w50"], ids = ["--model", _words.Path, "--ids", "1,17,4,50"];

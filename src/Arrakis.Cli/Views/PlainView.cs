@@ -25,7 +25,7 @@ internal static class PlainView
             return;
         }
 
-        var table = new Table().AddColumns("", "").HideHeaders().Border(TableBorder.None);
+        Table table = new Table().AddColumn("", name => name.NoWrap()).AddColumn("").HideHeaders().Border(TableBorder.None);
         foreach ((string name, JsonNode? value) in result)
         {
             if (value is null || (value is JsonArray { Count: > 0 } rows && rows[0] is JsonObject))

@@ -125,7 +125,7 @@ internal static partial class StoryView
     private static void Next(Terminal terminal, Story story, string again)
     {
         terminal.Title("Where to go next");
-        terminal.Line(Markup.Escape($"Add the same model and prompt: {again}"));
+        terminal.WholeLine(Markup.Escape($"Add the same model and prompt: {again}"));
         int layers = story.Model.Config.NumHiddenLayers;
         Command("this flow, whole", Invariant($"arrakis flow --src {story.Flow.Source} --dst -1 --target token:{story.Prediction}"));
         Command("every head of a layer", Invariant($"arrakis heads write --layer {layers - 1}"));
@@ -135,6 +135,6 @@ internal static partial class StoryView
         if (layers > 1)
             Command("the weights alone", "arrakis compose --kind k");
 
-        void Command(string what, string command) => terminal.Line($"  {what,-22}  [bold]{Markup.Escape(command)}[/]");
+        void Command(string what, string command) => terminal.WholeLine($"  {what,-22}  [bold]{Markup.Escape(command)}[/]");
     }
 }

@@ -1,5 +1,6 @@
 using System.Collections.Immutable;
 using System.Globalization;
+using Arrakis.Native.Weights;
 
 namespace Arrakis.Native;
 
@@ -102,8 +103,8 @@ public static class HookNames
         return candidates.Length switch
         {
             1 => candidates[0],
-            0 => throw new ArrakisException($"'{name}' is not a hook point: use {string.Join(", ", All.Select(ShortName))}"),
-            _ => throw new ArrakisException($"'{name}' could be {string.Join(" or ", candidates.Select(ShortName))}: write it in full"),
+            0 => throw new ArrakisException($"'{Said.Name(name)}' is not a hook point: use {string.Join(", ", All.Select(ShortName))}"),
+            _ => throw new ArrakisException($"'{Said.Name(name)}' could be {string.Join(" or ", candidates.Select(ShortName))}: write it in full"),
         };
     }
 
