@@ -183,6 +183,9 @@ public sealed class CausalSweepTests
                 yield return InterventionPlan.Of(Intervention.Zero(point, layer, position: 5).AsReadBy(1), Intervention.Scale(point, 0.5f, layer, 0, position: 2));
             }
 
+            // Keys that one head alone sees, rotated anew, have behind them what all see changed after rotation.
+            yield return InterventionPlan.Of(
+                Intervention.Scale(HookPoint.K, 0.5f, layer).AsReadBy(2), Intervention.Zero(HookPoint.RotK, layer, position: 3), Intervention.Scale(HookPoint.RotK, 1.5f, layer));
             yield return InterventionPlan.Of(Intervention.CutEdge(layer, 1, 6, 2));
             yield return InterventionPlan.Of(Intervention.CutEdge(layer, 1, 6, 2, renormalize: false), Intervention.Zero(HookPoint.MlpOut, 2, position: 9));
             yield return InterventionPlan.Of(Intervention.Add(HookPoint.ResidPost, added, layer), Intervention.Zero(HookPoint.Z, 0, 3, 7), Intervention.Zero(HookPoint.Q, 2, 3, 1));
@@ -202,6 +205,7 @@ public sealed class CausalSweepTests
         yield return InterventionPlan.Of(Intervention.Add(HookPoint.ResidPre, added, 1), Intervention.Add(HookPoint.Embed, added, position: 2), Intervention.Scale(HookPoint.ResidPre, 2, 0));
         foreach (HookPoint point in new[] { HookPoint.K, HookPoint.RotK, HookPoint.V })
             yield return InterventionPlan.Of(Intervention.Scale(point, 3, 1, position: 2).AsReadBy(3), Intervention.Zero(point, position: 8).AsReadBy(0));
+        yield return InterventionPlan.Of(Intervention.Scale(HookPoint.RotK, 0.5f, 1), Intervention.Scale(HookPoint.K, 3, 1, position: 2).AsReadBy(3));
     }
 
     private static string Text(InterventionPlan plan) => string.Join(" and ", plan.Interventions.Select(i => $"{i.Point} layer {i.Layer} head {i.Head} position {i.Position} reader {i.Reader}"));

@@ -195,6 +195,31 @@ public sealed class InterventionTests
     }, iter: 8, threads: 1);
 
     [Theory]
+    [MemberData(nameof(Engine.Tiers), MemberType = typeof(Engine))]
+    public void What_one_query_head_reads_has_what_all_heads_see_behind_it(KernelTier tier)
+    {
+        using LlamaModel model = LlamaModel.CreateRandom(s_config, 5);
+        using LlamaSession session = model.CreateSession(RecordingPlan.All, Engine.Options(tier));
+        Intervention zero = Intervention.Zero(HookPoint.RotK, 0, head: 0), same = Intervention.Scale(HookPoint.K, 1, 0).AsReadBy(0);
+        Dictionary<string, float[]> zeroed = Run(zero);
+        Assert.Equal(1f / 5, zeroed["blocks.0.attn.hook_pattern"][4 * 9], 1e-6);
+        Engine.SameBits(zeroed, Run(zero, same), $"{tier}: nothing is changed for a head");
+        Engine.SameBits(zeroed, Run(same, zero), $"{tier}: nothing is changed for a head, which the plan says first");
+
+        // Powers of two are exact: what is doubled for head 0 alone and then halved for its kv head is what it was.
+        Dictionary<string, float[]> plain = Run(), halved = Run(Intervention.Scale(HookPoint.K, 2, 0).AsReadBy(0), Intervention.Scale(HookPoint.RotK, 0.5f, 0, head: 0));
+        Assert.Equal(plain["blocks.0.attn.hook_attn_scores"][..81], halved["blocks.0.attn.hook_attn_scores"][..81]);
+        Assert.NotEqual(plain["blocks.0.attn.hook_attn_scores"][81..162], halved["blocks.0.attn.hook_attn_scores"][81..162]);
+
+        Dictionary<string, float[]> Run(params Intervention[] plan)
+        {
+            session.Interventions = InterventionPlan.Of(plan);
+            session.Forward(s_ids);
+            return Engine.Values(session.Cache);
+        }
+    }
+
+    [Theory]
     [MemberData(nameof(TiersByGroups))]
     public void Zeroing_a_head_is_zeroing_its_rows_of_W_O(KernelTier tier, int kvHeads) => RandomShapes.Inputs(mostTokens: 31, kvHeads).Sample(input =>
     {

@@ -90,6 +90,8 @@ internal sealed unsafe partial class BranchPass<TKernels>
             {
                 raw.CopyTo(new Span<float>(key, k));
                 Rotate(key, 1, s);
+                // What the kv head's rotated keys are changed by was lost with them.
+                branch.Plan.Apply(HookPoint.RotK, layer, s, g, new Span<float>(key, k));
             }
 
             branch.Plan.Apply(HookPoint.RotK, layer, s, g, new Span<float>(key, k), head);

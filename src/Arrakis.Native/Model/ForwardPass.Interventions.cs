@@ -131,7 +131,12 @@ internal sealed unsafe partial class ForwardPass<TKernels>
             new ReadOnlySpan<float>(k + ((nint)t * config.NumKeyValueHeads + g) * config.HeadDim, config.HeadDim).CopyTo(new Span<float>(row, config.HeadDim));
             nint pair = (nint)position * (config.HeadDim / 2);
             if (Interventions!.Apply(HookPoint.K, layer, position, g, new Span<float>(row, config.HeadDim), head))
+            {
                 TKernels.Rotate(row, keys, config.HeadDim, Address(_rotary.Cos) + pair, Address(_rotary.Sin) + pair, config.RotaryLayout);
+                // What the kv head's rotated keys are changed by was lost with them.
+                Interventions.Apply(HookPoint.RotK, layer, position, g, new Span<float>(keys, config.HeadDim));
+            }
+
             Interventions.Apply(HookPoint.RotK, layer, position, g, new Span<float>(keys, config.HeadDim), head);
             Interventions.Apply(HookPoint.V, layer, position, g, new Span<float>(values, config.HeadDim), head);
         }

@@ -155,7 +155,8 @@ public sealed class Intervention
 
     /// <summary>
     /// The same change of keys or values as one query head alone sees it: the others of its group go on reading what the kv head holds. What is recorded of the kv
-    /// head stays as it is.
+    /// head stays as it is. At every hook point it acts on what the interventions that all heads see have left there, wherever in the plan they stand; where it changes
+    /// <c>attn.hook_k</c>, theirs at <c>attn.hook_rot_k</c> act once more, on what it leads to.
     /// </summary>
     /// <param name="queryHead">The query head; the kv head is the one that it reads.</param>
     /// <exception cref="ArgumentOutOfRangeException">It is negative.</exception>
