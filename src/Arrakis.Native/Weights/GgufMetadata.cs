@@ -37,9 +37,6 @@ internal sealed class GgufMetadata(MappedFile file, Dictionary<string, GgufValue
     /// <summary>Every key.</summary>
     public IReadOnlyCollection<string> Keys => values.Keys;
 
-    /// <summary>Whether there is such a key.</summary>
-    public bool Has(string key) => values.ContainsKey(key);
-
     /// <summary>The type and place of a value, or null where there is no such key.</summary>
     public GgufValue? Find(string key) => values.TryGetValue(key, out GgufValue value) ? value : null;
 

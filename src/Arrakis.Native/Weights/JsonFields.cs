@@ -33,9 +33,7 @@ internal sealed class JsonFields
     /// <summary>Reads a file that must hold one JSON object, and hands it to <paramref name="use"/>.</summary>
     public static T Read<T>(string path, Func<JsonFields, T> use)
     {
-        using MappedFile file = MappedFile.Open(path, WeightMemory.Copied);
-        if (file.Length > LongestFile)
-            throw Said.Fault(path, $"is {file.Length} bytes long, and at most {LongestFile} are read as JSON");
+        using MappedFile file = MappedFile.Copy(path, LongestFile, "JSON");
         byte[] bytes = file.Span(0, (int)file.Length).ToArray();
         int start = bytes.AsSpan().StartsWith("\uFEFF"u8) ? 3 : 0;
         try

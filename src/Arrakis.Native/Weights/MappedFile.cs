@@ -49,7 +49,14 @@ internal sealed unsafe class MappedFile : IDisposable
 
     /// <summary>Maps or copies a file; a copy looks for a cancellation every 64 MiB.</summary>
     /// <exception cref="ModelFormatException">There is no such file, it is empty or a folder, or it cannot be read.</exception>
-    public static MappedFile Open(string path, WeightMemory memory = WeightMemory.Mapped, CancellationToken cancellation = default)
+    public static MappedFile Open(string path, WeightMemory memory = WeightMemory.Mapped, CancellationToken cancellation = default) =>
+        Open(path, () => memory == WeightMemory.Copied ? Copy(path, cancellation) : Map(path), cancellation);
+
+    /// <summary>Copies a file of a kind of which no more than <paramref name="most"/> bytes are read.</summary>
+    /// <exception cref="ModelFormatException">As with <see cref="Open(string, WeightMemory, CancellationToken)"/>, or it is longer: nothing was copied.</exception>
+    public static MappedFile Copy(string path, long most, string kind) => Open(path, () => Copy(path, CancellationToken.None, most, kind), CancellationToken.None);
+
+    private static MappedFile Open(string path, Func<MappedFile> open, CancellationToken cancellation)
     {
         cancellation.ThrowIfCancellationRequested();
         try
@@ -62,7 +69,7 @@ internal sealed unsafe class MappedFile : IDisposable
             var file = new FileInfo(path);
             if (((file.ResolveLinkTarget(returnFinalTarget: true) as FileInfo) ?? file).Length == 0)
                 throw Said.Fault(path, "is empty, or no plain file");
-            return memory == WeightMemory.Copied ? Copy(path, cancellation) : Map(path);
+            return open();
         }
         catch (Exception e) when (Said.IsFileTrouble(e) || e is OutOfMemoryException)
         {
@@ -104,11 +111,13 @@ internal sealed unsafe class MappedFile : IDisposable
 
     private static SafeFileHandle OpenHandle(string path) => File.OpenHandle(path, FileMode.Open, FileAccess.Read, FileShare.Read | FileShare.Delete);
 
-    private static MappedFile Copy(string path, CancellationToken cancellation)
+    private static MappedFile Copy(string path, CancellationToken cancellation, long most = long.MaxValue, string kind = "")
     {
         const int AtOnce = 1 << 26;
         using SafeFileHandle handle = OpenHandle(path);
         long length = RandomAccess.GetLength(handle);
+        if (length > most)
+            throw Said.Fault(path, $"is {length} bytes long, and at most {most} are read as {kind}");
         var copy = (byte*)NativeMemory.AlignedAlloc((nuint)length, Alignment);
         try
         {

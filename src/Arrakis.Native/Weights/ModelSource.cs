@@ -33,8 +33,8 @@ internal sealed class ModelSource : IDisposable
     /// <summary><c>safetensors</c>, <c>gguf</c> or <c>llama2.c</c>.</summary>
     public string Format => _model.Format;
 
-    /// <summary>The architecture; there is one.</summary>
-    public string Architecture { get; } = "llama";
+    /// <summary>How many files are open, or held as copies.</summary>
+    public int Files => _files.Count;
 
     /// <summary>The model's shape.</summary>
     public LlamaConfig Config => _model.Config;
@@ -102,7 +102,7 @@ internal sealed class ModelSource : IDisposable
         if (GgufFile.Recognises(file) || extension == ".GGUF")
             return GgufModel.Open(GgufFile.Read(file));
         if (SafetensorsFile.Recognises(file) || extension == ".SAFETENSORS")
-            return SafetensorsFolder.OpenFile(path, files, memory, cancellation);
+            return SafetensorsFolder.OpenFile(file);
         const string Supported = "supported is a folder with config.json and safetensors, a GGUF file, or llama2.c's first format";
         if (Foreign(file) is string kind)
             throw Said.Fault(path, $"is {kind}: {Supported}");

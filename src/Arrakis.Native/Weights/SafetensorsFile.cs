@@ -46,6 +46,9 @@ internal sealed class SafetensorsFile : IDisposable
         }
     }
 
+    /// <summary>Reads the header of a file that is open, which stays the caller's to close.</summary>
+    public static SafetensorsFile Read(MappedFile file) => new(file, SafetensorsHeader.Read(file));
+
     /// <summary>Whether a file begins as a safetensors file does: a length that fits it, and a JSON object.</summary>
     public static bool Recognises(MappedFile file) =>
         file.Length > 8

@@ -16,30 +16,28 @@ internal static class SafetensorsFolder
             throw Said.Fault(config, "does not exist: a model folder holds config.json and safetensors");
         LlamaConfig shape = HuggingFaceConfig.Read(config);
         if (File.Exists(single))
-            return OpenSingle(single, shape, files, memory, cancellation);
+        {
+            SafetensorsFile file = SafetensorsFile.Open(single, memory, cancellation);
+            files.Add(file);
+            return Single(shape, file);
+        }
+
         if (File.Exists(index))
             return new OpenedModel("safetensors", index, shape, OpenShards(folder, index, files, memory, cancellation));
         throw Said.Fault(folder, $"holds neither {SingleName} nor {IndexName}");
     }
 
-    /// <summary>Opens one safetensors file with the <c>config.json</c> beside it.</summary>
-    public static OpenedModel OpenFile(string path, List<IDisposable> files, WeightMemory memory, CancellationToken cancellation)
+    /// <summary>Reads one safetensors file, which is open and stays the caller's to close, with the <c>config.json</c> beside it.</summary>
+    public static OpenedModel OpenFile(MappedFile file)
     {
-        string config = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(path)) ?? ".", ConfigName);
+        string config = Path.Combine(Path.GetDirectoryName(Path.GetFullPath(file.Path)) ?? ".", ConfigName);
         if (!File.Exists(config))
-            throw Said.Fault(path, "holds tensors, and there is no config.json beside it to say of what model");
-        return OpenSingle(path, HuggingFaceConfig.Read(config), files, memory, cancellation);
+            throw Said.Fault(file.Path, "holds tensors, and there is no config.json beside it to say of what model");
+        return Single(HuggingFaceConfig.Read(config), SafetensorsFile.Read(file));
     }
 
-    private static OpenedModel OpenSingle(string path, LlamaConfig config, List<IDisposable> files, WeightMemory memory, CancellationToken cancellation)
-    {
-        SafetensorsFile file = SafetensorsFile.Open(path, memory, cancellation);
-        files.Add(file);
-        var tensors = new Dictionary<string, StoredTensor>();
-        foreach (StoredTensor tensor in file.Tensors)
-            tensors.Add(tensor.Name, tensor);
-        return new OpenedModel("safetensors", path, config, tensors);
-    }
+    private static OpenedModel Single(LlamaConfig config, SafetensorsFile file) =>
+        new("safetensors", file.Path, config, file.Tensors.ToDictionary(tensor => tensor.Name));
 
     private static Dictionary<string, StoredTensor> OpenShards(string folder, string index, List<IDisposable> files, WeightMemory memory, CancellationToken cancellation)
     {

@@ -24,9 +24,6 @@ internal sealed class SafetensorsWriter
     /// <summary>What goes into <c>__metadata__</c>, in this order.</summary>
     public Dictionary<string, string> Metadata { get; } = [];
 
-    /// <summary>How many tensors have been added.</summary>
-    public int Count => _tensors.Count;
-
     /// <summary>Adds a tensor; its numbers are asked for when it is written.</summary>
     /// <returns>Its index.</returns>
     public int Add(string name, params ReadOnlySpan<long> shape)

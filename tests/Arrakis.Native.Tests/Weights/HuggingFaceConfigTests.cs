@@ -9,6 +9,16 @@ public class HuggingFaceConfigTests
     private const string Shapes = "\"model_type\":\"llama\",\"hidden_size\":64,\"intermediate_size\":96,\"num_hidden_layers\":2,\"num_attention_heads\":4,\"vocab_size\":10";
 
     [Fact]
+    public void A_file_too_long_to_be_a_configuration_is_not_read()
+    {
+        using var folder = new TemporaryFolder();
+        string path = folder.Write("config.json", "{");
+        using (var file = new FileStream(path, FileMode.Open))
+            file.SetLength(100_000_001);
+        Refusal.Of(path, () => HuggingFaceConfig.Read(path), "is 100000001 bytes long, and at most 100000000 are read as JSON");
+    }
+
+    [Fact]
     public void Absent_keys_get_hugging_face_s_defaults()
     {
         LlamaConfig config = Read($"{{{Shapes}}}");

@@ -34,6 +34,19 @@ public unsafe class ModelSourceTests
     }
 
     [Theory]
+    [InlineData(WeightMemory.Mapped)]
+    [InlineData(WeightMemory.Copied)]
+    public void A_file_is_opened_once(WeightMemory memory)
+    {
+        using var folder = new TemporaryFolder();
+        foreach (string path in new[] { ModelFiles.WriteFolder(folder, ModelFiles.Small), folder.File("model.safetensors") })
+        {
+            using var source = ModelSource.Open(path, memory);
+            Assert.Equal(1, source.Files);
+        }
+    }
+
+    [Theory]
     [InlineData(true)]
     [InlineData(false)]
     public void Every_format_gives_the_same_numbers(bool tied)
