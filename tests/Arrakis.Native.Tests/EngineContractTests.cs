@@ -1,4 +1,5 @@
 using Arrakis.Native.Memory;
+using Arrakis.Native.Model;
 using Arrakis.Native.Tests.Reference;
 using Arrakis.Native.Tests.Support;
 
@@ -177,6 +178,37 @@ public sealed class EngineContractTests
         Assert.Equal(9, fits.Position);
     }
 
+    // Each of these ended in an overflow that said nothing.
+    [Fact]
+    public void What_is_too_large_to_be_counted_or_held_is_refused_in_one_line()
+    {
+        Refused("recording 2147483647 tokens after 0 takes more bytes than can be counted", () => RecordingPlan.All.GetBytes(s_config with { NumAttentionHeads = 1 << 12 }, int.MaxValue));
+        Refused("recording 2147483647 tokens after 1 takes", () => RecordingPlan.Parse("z").GetBytes(s_config, int.MaxValue, 1));
+        Assert.Equal(4L * Arena.Footprint(int.MaxValue), RecordingPlan.Parse("ln_final.scale").GetBytes(s_config, int.MaxValue));
+        Refused(
+            "4096 positions of heads 1048576 wide are more than the 4095 that fit in one rotary table",
+            () => new RotaryTable(s_config with { HeadDim = 1 << 20 }, null).For(4096));
+        LlamaConfig wide = s_config with { NumAttentionHeads = 64, HiddenSize = 16384 };
+        var cache = new ActivationCache(wide, [(HookPoint.Z, 0)], (_, _) => 0, 1) { ResultSource = (_, _, _) => Assert.Fail("there is no room for it") };
+        cache.Fill(new int[2049], 0, _ => default);
+        Refused("blocks.0.attn.hook_result is computed from z, and of 2049 tokens it is longer", () => cache.Flat(HookPoint.Result, 0).Length);
+    }
+
+    [Fact]
+    public void A_plan_for_no_layer_that_it_has_keeps_what_is_of_no_layer()
+    {
+        Assert.True(RecordingPlan.Parse("z").ForLayers(0, 0).ForLayers(1, 1).IsEmpty);
+        RecordingPlan plan = RecordingPlan.Parse("z,logits").ForLayers(0, 0).ForLayers(7, 7);
+        Assert.True(plan.Includes(HookPoint.Logits));
+        Assert.False(plan.Includes(HookPoint.Z, 0) || plan.Includes(HookPoint.Z, 7));
+        Assert.Equal(RecordingPlan.Parse("logits").GetBytes(s_config, 9), plan.GetBytes(s_config, 9));
+        using LlamaModel model = LlamaModel.CreateRandom(s_config, 1);
+        using LlamaSession session = model.CreateSession(plan, Engine.Options());
+        Assert.Equal(["logits"], session.Cache.Names);
+        Assert.Throws<ArgumentOutOfRangeException>(() => RecordingPlan.Of((HookPoint)32));
+        Assert.Throws<ArgumentOutOfRangeException>(() => RecordingPlan.Of((HookPoint)(-1)));
+    }
+
     [Fact]
     public void Bad_input_is_refused_before_anything_runs()
     {
@@ -187,8 +219,14 @@ public sealed class EngineContractTests
         Refused("token id 50 at position 1", () => session.Forward([1, 50]).Length);
         Refused("token id -1 at position 3", () => session.Append([-1]).Length);
         Refused("context of 2000", () => session.Append(new int[1998]).Length);
-        Refused("layers 2-2", () => model.CreateSession(RecordingPlan.All.ForLayers(2, 2)));
-        Refused("mlp.pre", () => session.Cache.Flat(HookPoint.MlpPre, 0).Length);
+        Refused("the recording names layers 2-2: the model has layers 0-1", () => model.CreateSession(RecordingPlan.All.ForLayers(2, 2)));
+        Refused("the recording names layers from 5 on: the model has layers 0-1", () => model.CreateSession(RecordingPlan.All.ForLayers(5, int.MaxValue)));
+        Refused("2147483647 threads are more than the 4096 that may share a pass", () => model.CreateSession(null, new SessionOptions { Threads = int.MaxValue }));
+        Refused("blocks.0.mlp.hook_pre is not recorded: record 'mlp.pre'", () => session.Cache.Flat(HookPoint.MlpPre, 0).Length);
+        Refused("there is no blocks.2.attn.hook_z: the model has layers 0-1", () => session.Cache.Flat(HookPoint.Z, 2).Length);
+        using LlamaSession lower = model.CreateSession(RecordingPlan.Heads.ForLayers(0, 0), Engine.Options());
+        lower.Forward([1]);
+        Refused("blocks.1.attn.hook_z is not recorded: the recording has 'attn.z' of layers 0-0", () => lower.Cache.Flat(HookPoint.Z, 1).Length);
         Refused("not a hook point", () => RecordingPlan.Parse("z,hook_nothing"));
         Refused("write it in full", () => RecordingPlan.Parse("scale"));
         Refused("head_dim 3 is odd", () => LlamaModel.CreateRandom(s_config with { HeadDim = 3 }, 1));
@@ -223,9 +261,11 @@ public sealed class EngineContractTests
     public void A_cancelled_pass_leaves_the_sequence_where_it_was()
     {
         using LlamaModel model = LlamaModel.CreateRandom(s_config, 9);
-        using LlamaSession session = model.CreateSession();
+        using LlamaSession session = model.CreateSession(RecordingPlan.Heads);
         session.Forward([1, 2, 3]);
+        Assert.NotEqual(0, session.Cache.Bytes);
         Assert.Throws<OperationCanceledException>(() => session.Append([4], new CancellationToken(canceled: true)).Length);
+        Assert.Equal((0, 0, 0L), (session.Logits.Length, session.Cache.Tokens, session.Cache.Bytes));
         float[] after = session.Append([4]).ToArray();
         using LlamaSession fresh = model.CreateSession();
         fresh.Forward([1, 2, 3]);
@@ -241,6 +281,14 @@ public sealed class EngineContractTests
         double[] embedding = weights.Tensor("model.embed_tokens.weight"), down = weights.Tensor("model.layers.1.mlp.down_proj.weight");
         Assert.Equal([0x3DA4FDCA, 0x3D106C5B, unchecked((int)0xBC99D705)], new[] { embedding[0], embedding[1], down[5] }.Select(value => BitConverter.SingleToInt32Bits((float)value)));
         Assert.Equal(1.0 / 64, embedding.Average(value => value * value), 2e-3);
+    }
+
+    [Fact]
+    public void A_name_that_is_no_tier_s_leaves_it_to_the_machine()
+    {
+        Assert.All(Enum.GetValues<KernelTier>(), tier => Assert.True(KernelTiers.TryParse(KernelTiers.Name(tier), out KernelTier read) && read == tier));
+        Assert.False(KernelTiers.TryParse("sse", out KernelTier none));
+        Assert.Equal(KernelTier.Auto, none);
     }
 
     private static void Refused(string expected, Func<object> call)

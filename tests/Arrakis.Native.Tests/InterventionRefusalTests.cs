@@ -160,6 +160,35 @@ public sealed class InterventionRefusalTests
         void Refused(string message, ActivationCache cache) => Assert.Equal(message, Assert.Throws<ArrakisException>(() => means.Add(cache)).Message);
     }
 
+    [Theory]
+    [InlineData(true)]
+    [InlineData(false)]
+    public void Means_are_of_saved_runs_and_of_a_session_s_alike(bool loadedByTheModel)
+    {
+        using var folder = new TemporaryFolder();
+        using LlamaModel model = LlamaModel.CreateRandom(s_config, 1);
+        string path = folder.File("z.safetensors");
+        Run(model, RecordingPlan.Parse("z")).Save(path);
+        ActivationCache saved = loadedByTheModel ? model.LoadCache(path) : ActivationCache.Load(path), own = Run(model, RecordingPlan.Heads);
+        foreach (ActivationCache[] runs in new[] { new[] { saved, own }, [own, saved] })
+        {
+            var means = new ActivationMeans(perPosition: true, HookPoint.Z);
+            foreach (ActivationCache run in runs)
+                means.Add(run);
+            Assert.Equal(own.Flat(HookPoint.Z, 1).ToArray(), means.Flat(HookPoint.Z, 1).ToArray());
+            using LlamaModel wide = LlamaModel.CreateRandom(s_config with { HeadDim = 8 }, 1);
+            Assert.Equal(
+                "the cache is not of the model of the runs before it: attn.z has another shape",
+                Assert.Throws<ArrakisException>(() => means.Add(Run(wide, RecordingPlan.Heads))).Message);
+        }
+
+        // What each head writes is as wide as the stream, which z does not tell.
+        using LlamaSession all = model.CreateSession(RecordingPlan.All, Engine.Options());
+        all.Forward(s_ids);
+        if (loadedByTheModel)
+            Assert.Equal(all.Cache.Flat(HookPoint.Result, 1).ToArray(), saved.Flat(HookPoint.Result, 1).ToArray());
+    }
+
     // The session is left to the collector on purpose: its cache would be empty once it is disposed.
     private static ActivationCache Run(LlamaModel model, RecordingPlan plan)
     {

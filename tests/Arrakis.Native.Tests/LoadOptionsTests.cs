@@ -41,6 +41,11 @@ public sealed class LoadOptionsTests
         ModelFormatException refusal = Assert.Throws<ModelFormatException>(() => session.Append([5]).Length);
         Assert.Equal($"{file}: was cut short to {whole.Length - 5} of its {whole.Length} bytes while it was open: load it anew, or with its weights copied", refusal.Message);
         Assert.Throws<ModelFormatException>(model.Hold);
+        // What is computed of a recording reads the weights too.
+        session.Cache.Save(folder.File("cache"));
+        ActivationCache saved = model.LoadCache(folder.File("cache"));
+        foreach (ActivationCache cache in new[] { session.Cache, saved })
+            Assert.Equal(refusal.Message, Assert.Throws<ModelFormatException>(() => cache.Flat(HookPoint.Result, 1).Length).Message);
         // What was recorded is the session's own, and still there.
         Assert.Equal(4, session.Position);
         Assert.Equal(4, session.Cache.Tokens);

@@ -35,7 +35,7 @@ public sealed class SharingTests
         });
         Assert.Equal(expected, session.Forward(s_ids).ToArray());
         session.Progress = null;
-        Assert.Equal(4 * s_config.NumHiddenLayers, refused.Count);
+        Assert.Equal(4 * (s_config.NumHiddenLayers + 1), refused.Count);
         Assert.All(refused, message => Assert.Equal("the session is in use by another thread: give each thread its own session of the model", message));
         Assert.Equal(expected, session.Forward(s_ids).ToArray());
     }
@@ -136,8 +136,9 @@ public sealed class SharingTests
         var told = new List<(int Thread, double Part)>();
         session.Progress = new Told(part => told.Add((Environment.CurrentManagedThreadId, part)));
         session.Forward([.. s_ids, .. s_ids, .. s_ids.AsSpan(0, 88)]);
-        // Two chunks of 300 tokens.
-        double[] expected = [.. Enumerable.Range(1, 12).Select(block => block / 12.0)];
+        // Two chunks of 300 tokens through six blocks, and what comes after them.
+        double[] expected = [.. Enumerable.Range(1, 14).Select(step => step / 14.0)];
+        Assert.Equal(1, told[^1].Part);
         Assert.Equal(expected, told.Select(t => t.Part), (a, b) => Math.Abs(a - b) < 1e-9);
         Assert.All(told, t => Assert.Equal(Environment.CurrentManagedThreadId, t.Thread));
     }

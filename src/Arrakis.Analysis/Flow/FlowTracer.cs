@@ -5,8 +5,8 @@ using Arrakis.Native;
 namespace Arrakis.Analysis;
 
 /// <summary>
-/// Traces how information flows from one position to another (semantics, section 5; the decomposition is that of Elhage et al. 2021 with patterns, norm scales and
-/// SiLU(gate) frozen). Two sweeps over the layers give every edge; their cost is that of about two forward passes without queries, keys and attention scores.
+/// Traces how information flows from one position to another: the decomposition into paths of Elhage et al. 2021, with patterns, norm scales and
+/// SiLU(gate) frozen at the run. Two sweeps over the layers give every edge; their cost is that of about two forward passes without queries, keys and attention scores.
 /// </summary>
 public static unsafe class FlowTracer
 {

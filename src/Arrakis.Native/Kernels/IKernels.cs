@@ -17,7 +17,7 @@ internal unsafe interface IKernels
     /// <summary>Vectors across a tile at the most: <see cref="Tile"/> covers 1 … this many vectors of tokens.</summary>
     static abstract int TileVectors { get; }
 
-    /// <summary>Rows of a tile: outputs of a projection, keys of a score, or queries of a weighted sum.</summary>
+    /// <summary>Rows of a tile: outputs of a projection, keys of a score, or a head's dimensions in a weighted sum of values.</summary>
     static abstract int TileRows { get; }
 
     /// <summary>Vectors across a <see cref="WideTile"/> at the most, one more than <see cref="TileVectors"/>; 0 for a tier that has none, as one that <see cref="TilesBF16"/> must.</summary>

@@ -56,19 +56,20 @@ public static class KernelTiers
         return requested;
     }
 
-    /// <summary>A tier by the name that the command line uses: auto, scalar, vector, avx2, avx512.</summary>
+    /// <summary>A tier by the name that the command line uses, in any case: auto, scalar, vector, avx2, avx512.</summary>
+    /// <returns>Whether it is one; <paramref name="tier"/> is <see cref="KernelTier.Auto"/> if not.</returns>
     public static bool TryParse(string name, out KernelTier tier)
     {
-        tier = name.ToUpperInvariant() switch
+        (bool known, tier) = name.ToUpperInvariant() switch
         {
-            "AUTO" => KernelTier.Auto,
-            "SCALAR" => KernelTier.Scalar,
-            "VECTOR" => KernelTier.Vector,
-            "AVX2" => KernelTier.Avx2,
-            "AVX512" => KernelTier.Avx512,
-            _ => (KernelTier)(-1),
+            "AUTO" => (true, KernelTier.Auto),
+            "SCALAR" => (true, KernelTier.Scalar),
+            "VECTOR" => (true, KernelTier.Vector),
+            "AVX2" => (true, KernelTier.Avx2),
+            "AVX512" => (true, KernelTier.Avx512),
+            _ => (false, KernelTier.Auto),
         };
-        return (int)tier >= 0;
+        return known;
     }
 
     /// <summary>The name that the command line uses.</summary>

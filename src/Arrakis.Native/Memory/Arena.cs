@@ -28,7 +28,7 @@ internal sealed unsafe class Arena
     public long CapacityBytes { get; private set; }
 
     /// <summary>Floats that a run of <paramref name="count"/> takes up, with its slack and alignment.</summary>
-    public static long Footprint(long count) => (count + SlackFloats + AlignmentFloats - 1) / AlignmentFloats * AlignmentFloats;
+    public static long Footprint(long count) => checked(count + SlackFloats + AlignmentFloats - 1) / AlignmentFloats * AlignmentFloats;
 
     /// <summary>Gives back every run, and makes room for <paramref name="totalFloats"/> (the sum of their footprints), in one slab where it fits.</summary>
     /// <exception cref="ArrakisException">The machine refuses the memory.</exception>

@@ -33,6 +33,9 @@ internal sealed unsafe class WorkerTeam : IDisposable
     /// </summary>
     public const long LeastWorthSharing = 100_000;
 
+    // No machine has so many cores, and each takes memory of its own.
+    private const int Most = 4096;
+
     private readonly long _leastShared;
     private readonly Share[] _shares;
     private Thread[] _threads;
@@ -52,9 +55,12 @@ internal sealed unsafe class WorkerTeam : IDisposable
 
     /// <param name="size">Threads, with the caller.</param>
     /// <param name="leastShared">Multiply-adds of a job below which the caller works alone.</param>
+    /// <exception cref="ArrakisException">More threads than a team may have, or than the machine starts.</exception>
     public WorkerTeam(int size, long leastShared = LeastWorthSharing)
     {
         ArgumentOutOfRangeException.ThrowIfLessThan(size, 1);
+        if (size > Most)
+            throw new ArrakisException($"{size} threads are more than the {Most} that may share a pass: use fewer, or 0 for all cores");
         (Size, _leastShared) = (size, leastShared);
         _shares = new Share[size + 1];
         Members = [.. Enumerable.Range(0, size).Select(worker => new WorkerTeam(this, worker))];

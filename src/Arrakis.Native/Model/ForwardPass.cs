@@ -12,7 +12,7 @@ internal abstract class ForwardPass
     /// <summary>What the next pass changes, bound to it; null for nothing.</summary>
     public BoundInterventions? Interventions { get; set; }
 
-    /// <summary>Told after every block what part of the pass is done; where workers have strands of their own, after every block of the caller's.</summary>
+    /// <summary>Told after every block, and after what follows the last, what part of the pass is done; where workers have strands of their own, after every block of the caller's.</summary>
     public IProgress<double>? Progress { get; set; }
 
     /// <summary>Reads the weights ahead of the next pass; null where they need not be.</summary>
@@ -87,8 +87,8 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
 
     public override void Run(ReadOnlySpan<int> ids, int past, CancellationToken cancellation)
     {
-        // Chunks of nearly equal length: a last one of a single token would take another order of sums than its neighbours.
         Debug.Assert(TKernels.TileRows - 1 <= KvCache.SpareRows, "a tile of keys reads past the cache");
+        // Chunks of nearly equal length: the weights are read for none that is much shorter than the others.
         int chunks = (ids.Length + MostTokensAtOnce - 1) / MostTokensAtOnce;
         int chunk = (ids.Length + chunks - 1) / chunks;
         (_callTokens, _callKeys) = (ids.Length, past + ids.Length);
@@ -115,6 +115,7 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
             else
                 Blocks(cancellation);
             Finish();
+            Progress?.Report((double)(_first + _tokens) / _callTokens);
         }
 
         // What this thread stored past the caches is to be seen by whoever is handed the recording; workers' stores are, since they were counted off.
@@ -149,7 +150,8 @@ internal sealed unsafe partial class ForwardPass<TKernels>(
             cancellation.ThrowIfCancellationRequested();
             ReadAhead?.WaitFor(layer);
             Block(layer, layer < last ? Extent.Whole : _lastBlock);
-            Progress?.Report((_first - _inChunk + _chunk * (layer + 1.0) / config.NumHiddenLayers) / _callTokens);
+            // What comes after the blocks counts as one more.
+            Progress?.Report((_first - _inChunk + _chunk * (layer + 1.0) / (config.NumHiddenLayers + 1)) / _callTokens);
         }
     }
 

@@ -87,7 +87,11 @@ public sealed class LlamaModel : IDisposable
     /// <summary>A session: memory for one sequence at a time. Cheap; not for several threads at once.</summary>
     /// <param name="plan">What its passes record; null for nothing.</param>
     /// <param name="options">Threads, kernels, budget; null for the defaults.</param>
-    /// <exception cref="ArrakisException">The plan names a layer the model does not have, or the kernels are not those of this machine.</exception>
+    /// <exception cref="ArrakisException">
+    /// A plan names a layer, or interventions a head, a position or values, that the model does not have; the kernels are not those of this machine; or there are more threads than a
+    /// session may have, or than the machine starts.
+    /// </exception>
+    /// <exception cref="ArgumentOutOfRangeException">The threads or the budget are negative.</exception>
     /// <exception cref="ObjectDisposedException">The model was disposed.</exception>
     public LlamaSession CreateSession(RecordingPlan? plan = null, SessionOptions? options = null)
     {
@@ -107,7 +111,8 @@ public sealed class LlamaModel : IDisposable
         ActivationCache cache = ActivationCache.Load(path);
         if (cache.FindOther(new CacheOrigin(Config, Weights, Name)) is { } difference)
             throw Said.Fault(path, $"this is no run of this model: {difference}");
-        cache.Weights = Weights;
+        // What its tensors do not tell: the width of the stream is that of what its heads write.
+        (cache.Config, cache.Weights) = (Config, Weights);
         cache.ResultSource = (layer, z, result) =>
         {
             using LlamaSession session = CreateSession();

@@ -6,7 +6,7 @@ namespace Arrakis.Native;
 /// <summary>How a session runs.</summary>
 public sealed record SessionOptions
 {
-    /// <summary>Threads of a pass, the caller's among them; 0 for all cores. Results have the same bits for any number.</summary>
+    /// <summary>Threads of a pass, the caller's among them, at most 4096; 0 for all cores. Results have the same bits for any number.</summary>
     public int Threads { get; init; }
 
     /// <summary>Which instructions.</summary>
@@ -91,7 +91,7 @@ public sealed class LlamaSession : IDisposable
         }
     }
 
-    /// <summary>What the last pass recorded.</summary>
+    /// <summary>What the last pass recorded; nothing before the first, and after one that did not come to its end.</summary>
     public ActivationCache Cache { get; }
 
     /// <summary>The instructions in use.</summary>
@@ -104,8 +104,8 @@ public sealed class LlamaSession : IDisposable
     public int Position { get; private set; }
 
     /// <summary>
-    /// Told after every block what part of a pass is done, from 0 to 1; null for nobody. Of an input so long that every thread takes tokens of its own through the blocks, it is
-    /// the caller's part that is told of, and others may still be under way at 1.
+    /// Told after every block, and at the end, what part of a pass is done: up to 1, when all of it is; null for nobody. Where an input is so long that every thread takes tokens of
+    /// its own through the blocks, it is the caller's part that is told of in between.
     /// </summary>
     public IProgress<double>? Progress
     {
@@ -113,7 +113,7 @@ public sealed class LlamaSession : IDisposable
         set => _pass.Progress = value;
     }
 
-    /// <summary>The logits [V] of the last position; stale after the next pass.</summary>
+    /// <summary>The logits [V] of the last position; stale after the next pass, and empty before the first and after one that did not come to its end.</summary>
     /// <exception cref="ObjectDisposedException">The session was disposed.</exception>
     public ReadOnlySpan<float> Logits
     {
@@ -129,7 +129,7 @@ public sealed class LlamaSession : IDisposable
 
     /// <summary>Runs a new sequence from its beginning.</summary>
     /// <param name="ids">T token ids.</param>
-    /// <param name="cancellation">Looked at before every block; a cancelled session begins anew.</param>
+    /// <param name="cancellation">Looked at before every block; a cancelled session begins anew, its <see cref="Logits"/> and <see cref="Cache"/> empty.</param>
     /// <returns>The logits [V] of the last position; stale after the next pass.</returns>
     /// <exception cref="ArrakisException">
     /// No tokens, a token past the vocabulary, more tokens than the context holds, a recording over budget, interventions that do not fit the
@@ -141,7 +141,7 @@ public sealed class LlamaSession : IDisposable
 
     /// <summary>Continues the sequence, reading the keys and values of what came before from memory.</summary>
     /// <param name="ids">T token ids, at least one.</param>
-    /// <param name="cancellation">Looked at before every block; a cancelled session is where it was before the call.</param>
+    /// <param name="cancellation">Looked at before every block; a cancelled session is where it was before the call, but its <see cref="Logits"/> and <see cref="Cache"/> are empty.</param>
     /// <inheritdoc cref="Forward"/>
     public ReadOnlySpan<float> Append(scoped ReadOnlySpan<int> ids, CancellationToken cancellation = default) => Run(ids, Position, cancellation);
 
@@ -159,19 +159,20 @@ public sealed class LlamaSession : IDisposable
         _model.Release();
     }
 
-    internal unsafe void ComputeResult(int layer, ReadOnlyMemory<float> z, float[] result)
+    /// <summary>attn.hook_result of a layer [T, H, D] from its z [T, H, K], and from weights that must still be there.</summary>
+    internal void ComputeResult(int layer, ReadOnlyMemory<float> z, float[] result)
     {
         Enter();
         try
         {
+            _model.CheckWeights();
             _pass.ComputeResult(layer, z.Span, result);
         }
         finally
         {
             Volatile.Write(ref _busy, 0);
+            GC.KeepAlive(_model);
         }
-
-        GC.KeepAlive(_model);
     }
 
     private ReadOnlySpan<float> Run(scoped ReadOnlySpan<int> ids, int past, CancellationToken cancellation)
@@ -238,7 +239,7 @@ public sealed class LlamaSession : IDisposable
 
         if ((long)past + ids.Length > c.MaxPositionEmbeddings)
             throw new ArrakisException($"{past} + {ids.Length} tokens are more than the model's context of {c.MaxPositionEmbeddings}: use fewer");
-        long bytes = sizeof(float) * _workspace.Layout.TotalFloats(ids.Length, past + ids.Length);
+        long bytes = _workspace.Layout.TotalBytes(ids.Length, past);
         if (bytes > _budget)
             throw new ArrakisException($"recording {ids.Length} tokens takes {bytes} bytes, over the budget of {_budget}: record fewer hook points, layers or tokens");
     }

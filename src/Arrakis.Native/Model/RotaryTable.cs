@@ -24,6 +24,7 @@ internal sealed class RotaryTable
     public ReadOnlySpan<double> Frequencies => _frequencies;
 
     /// <summary>A table of at least <paramref name="positions"/> positions.</summary>
+    /// <exception cref="ArrakisException">It is longer than an array may be.</exception>
     public Values For(int positions)
     {
         if (_values.Positions >= positions)
@@ -32,7 +33,10 @@ internal sealed class RotaryTable
         {
             if (_values.Positions < positions)
             {
-                var grown = new Values(_frequencies.Length, Math.Max(positions, Math.Max(256, _values.Positions * 2)));
+                int most = Array.MaxLength / _frequencies.Length;
+                if (positions > most)
+                    throw new ArrakisException($"{positions} positions of heads {2 * _frequencies.Length} wide are more than the {most} that fit in one rotary table: use fewer tokens");
+                var grown = new Values(_frequencies.Length, Math.Max(positions, (int)Math.Min(most, Math.Max(256, _values.Positions * 2L))));
                 grown.Fill(_frequencies);
                 _values = grown;
             }
@@ -70,9 +74,9 @@ internal sealed class RotaryTable
     {
         public int Positions { get; } = positions;
 
-        public float[] Cos { get; } = GC.AllocateUninitializedArray<float>(checked(half * positions), pinned: true);
+        public float[] Cos { get; } = GC.AllocateUninitializedArray<float>(half * positions, pinned: true);
 
-        public float[] Sin { get; } = GC.AllocateUninitializedArray<float>(checked(half * positions), pinned: true);
+        public float[] Sin { get; } = GC.AllocateUninitializedArray<float>(half * positions, pinned: true);
 
         public void Fill(ReadOnlySpan<double> frequencies)
         {

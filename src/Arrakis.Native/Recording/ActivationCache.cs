@@ -55,20 +55,20 @@ public sealed class ActivationCache
     /// </summary>
     public IReadOnlyList<string> Changed { get; internal set; } = [];
 
-    /// <summary>Bytes of the recorded tensors; what two names share counts once.</summary>
+    /// <summary>Bytes of the recorded tensors; what two names share counts once. 0 while nothing is recorded.</summary>
     public long Bytes
     {
         get
         {
             long bytes = 0;
-            foreach (ReadOnlyMemory<float> tensor in _values)
+            foreach (ReadOnlyMemory<float> tensor in _filled ? _values : [])
                 bytes += sizeof(float) * (long)tensor.Length;
             return bytes;
         }
     }
 
-    /// <summary>The model's shape, as far as a saved cache tells it.</summary>
-    internal LlamaConfig Config { get; }
+    /// <summary>The model's shape; of a file that was loaded by itself, as far as its tensors tell it.</summary>
+    internal LlamaConfig Config { get; set; }
 
     /// <summary>Which model's run this is.</summary>
     internal CacheOrigin Origin => new(Config, Weights, Model);
@@ -89,7 +89,7 @@ public sealed class ActivationCache
     /// <param name="point">The hook point.</param>
     /// <param name="layer">Its layer; ignored where it has none.</param>
     /// <returns>Not a copy: what is kept past the session's next pass, or past the session, shows other numbers then, but never memory that is gone.</returns>
-    /// <exception cref="ArrakisException">It is not recorded; the message says which recording has it.</exception>
+    /// <exception cref="ArrakisException">The model has no such layer, or it is not recorded; the message says which recording has it, or of which layers this one does.</exception>
     /// <exception cref="InvalidOperationException">No pass has run yet.</exception>
     /// <exception cref="ObjectDisposedException">The session was disposed.</exception>
     public ReadOnlyTensorSpan<float> this[HookPoint point, int layer = 0]
@@ -126,7 +126,20 @@ public sealed class ActivationCache
             return _values[slot];
         if (point == HookPoint.Result && ResultSource is not null && _slots.TryGetValue((HookPoint.Z, layer), out int z))
             return ComputedResult(layer, _values[z]);
-        throw new ArrakisException($"{point.Name(layer)} is not recorded: record '{point.ShortName()}'");
+        throw new ArrakisException(WhyMissing(point, layer));
+    }
+
+    private string WhyMissing(HookPoint point, int layer)
+    {
+        string name = point.Name(layer);
+        // A file that was loaded by itself does not tell how many layers its model has.
+        if (Weights is not null && point.IsPerLayer() && (uint)layer >= (uint)Config.NumHiddenLayers)
+            return $"there is no {name}: the model has layers 0-{Config.NumHiddenLayers - 1}";
+        int[] layers = [.. _points.Where(p => p.Point == point).Select(p => p.Layer)];
+        if (layers.Length == 0)
+            return $"{name} is not recorded: record '{point.ShortName()}'";
+        bool run = layers[^1] - layers[0] == layers.Length - 1;
+        return $"{name} is not recorded: the recording has '{point.ShortName()}' of layers {(run ? $"{layers[0]}-{layers[^1]}" : string.Join(", ", layers))}";
     }
 
     /// <summary>The values of a TransformerLens name, row-major in its shape.</summary>
@@ -177,7 +190,7 @@ public sealed class ActivationCache
     /// <summary>The first name whose layer or shape a model of this shape does not have; null where the cache may be of such a model.</summary>
     internal string? FindForeign(LlamaConfig config)
     {
-        // A session's cache has its model's own shape.
+        // A session's cache has its model's own shape, and so has one that was loaded for a model.
         if (ReferenceEquals(config, Config))
             return null;
         foreach ((HookPoint point, int layer) in _points)
@@ -239,8 +252,16 @@ public sealed class ActivationCache
         {
             if (!_results.TryGetValue(layer, out float[]? result))
             {
-                result = new float[checked((int)HookPoint.Result.Count(Config, Tokens, Past + Tokens))];
-                ResultSource!(layer, z, result);
+                try
+                {
+                    result = new float[checked((int)HookPoint.Result.Count(Config, Tokens, Past + Tokens))];
+                    ResultSource!(layer, z, result);
+                }
+                catch (Exception e) when (e is OutOfMemoryException or OverflowException)
+                {
+                    throw new ArrakisException($"{HookPoint.Result.Name(layer)} is computed from z, and of {Tokens} tokens it is longer than an array may be, or than memory has room for: use fewer", e);
+                }
+
                 _results[layer] = result;
             }
 

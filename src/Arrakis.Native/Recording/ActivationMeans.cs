@@ -60,7 +60,7 @@ public sealed class ActivationMeans
             throw new ArrakisException($"the cache continues a sequence after {cache.Past} tokens: run the whole sequence with Forward");
         if (_perPosition && Runs > 0 && cache.Tokens != Tokens)
             throw new ArrakisException($"a run of {cache.Tokens} tokens cannot be averaged position by position with runs of {Tokens}: use equally long inputs");
-        if (_origin is { } origin && cache.FindOther(origin) is { } difference)
+        if (_origin is { } origin && FindOther(cache.Origin, origin) is { } difference)
             throw new ArrakisException($"the cache is not of the model of the runs before it: {difference}");
         (HookPoint Point, int Layer)[] kept = Kept(cache);
         foreach ((HookPoint point, int layer) in kept)
@@ -82,6 +82,18 @@ public sealed class ActivationMeans
         if (!_sums.TryGetValue(key, out double[]? sum))
             throw new ArrakisException($"there is no mean of {point.Name(layer)}: name '{point.ShortName()}' among the means and record it in their runs");
         return _means[key] = Array.ConvertAll(sum, s => (float)(s / Rows));
+    }
+
+    // Of the shape, what is averaged: a file that was loaded by itself does not tell the rest.
+    private string? FindOther(CacheOrigin run, CacheOrigin before)
+    {
+        foreach (HookPoint point in _points)
+        {
+            if (point.Shape(run.Config, 1, 1) != point.Shape(before.Config, 1, 1))
+                return $"{point.ShortName()} has another shape";
+        }
+
+        return run.FindOther(before);
     }
 
     private (HookPoint Point, int Layer)[] Kept(ActivationCache cache)

@@ -6,6 +6,9 @@ namespace Arrakis.Native;
 /// <summary>Reads a saved cache, and believes nothing in it: every tensor must have the name of a hook point and the shape that the others imply.</summary>
 internal static class CacheFile
 {
+    // No model comes near it, and what goes through all layers of a file's run is soon through.
+    private const int MostLayers = 1 << 20;
+
     public static ActivationCache Load(string path, string format, string version)
     {
         using SafetensorsFile file = SafetensorsFile.Open(path, WeightMemory.Copied);
@@ -21,6 +24,8 @@ internal static class CacheFile
         {
             if (!HookNames.TryParse(tensor.Name, out HookPoint point, out int layer))
                 throw Said.Fault(path, $"tensor {Said.Name(tensor.Name)} has no hook point's name");
+            if (layer >= MostLayers)
+                throw Said.Fault(path, $"tensor {Said.Name(tensor.Name)} is of layer {layer}, and at most {MostLayers} layers are read");
             if (tensor.Type != ElementType.F32)
                 throw Said.Fault(path, $"tensor {Said.Name(tensor.Name)} is {Said.Name(tensor.TypeName)}, and a cache is F32");
             tensors.Add((point, layer, tensor));
@@ -51,15 +56,20 @@ internal static class CacheFile
 
     private static int[] ReadIds(string path, string text)
     {
+        int[] ids;
         try
         {
             using var document = JsonDocument.Parse(text);
-            return [.. document.RootElement.EnumerateArray().Select(id => id.GetInt32())];
+            ids = [.. document.RootElement.EnumerateArray().Select(id => id.GetInt32())];
         }
         catch (Exception e) when (e is JsonException or InvalidOperationException or FormatException)
         {
             throw Said.Fault(path, $"ids is '{Said.Name(text)}', which is not a list of token ids", e);
         }
+
+        if (ids.Length == 0 || ids.Any(id => id < 0))
+            throw Said.Fault(path, $"ids is '{Said.Name(text)}', which is not a list of token ids: a run has at least one, and none is negative");
+        return ids;
     }
 
     private static string[] ReadChanged(string path, string text)

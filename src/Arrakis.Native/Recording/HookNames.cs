@@ -57,7 +57,7 @@ public static class HookNames
     /// <summary>The name in a recording specification: without <c>blocks.{l}.</c> and <c>hook_</c>, such as <c>attn.pattern</c>.</summary>
     public static string ShortName(this HookPoint point) => Row(point).Name.Replace("hook_", "", StringComparison.Ordinal);
 
-    /// <summary>Reads a full name.</summary>
+    /// <summary>Reads a full name. A layer's number has one spelling: <c>blocks.01.</c> begins none.</summary>
     /// <returns>Whether it is one; <paramref name="layer"/> is 0 where the hook point has none.</returns>
     public static bool TryParse(string name, out HookPoint point, out int layer)
     {
@@ -67,7 +67,8 @@ public static class HookNames
         if (perLayer)
         {
             int dot = name.IndexOf('.', BlockPrefix.Length);
-            if (dot < 0 || !int.TryParse(name.AsSpan(BlockPrefix.Length, dot - BlockPrefix.Length), NumberStyles.None, CultureInfo.InvariantCulture, out layer))
+            ReadOnlySpan<char> number = dot < 0 ? [] : name.AsSpan(BlockPrefix.Length, dot - BlockPrefix.Length);
+            if (number is ['0', _, ..] || !int.TryParse(number, NumberStyles.None, CultureInfo.InvariantCulture, out layer))
             {
                 point = default;
                 return false;
@@ -137,10 +138,11 @@ public static class HookNames
     }
 
     /// <summary>How many numbers that is.</summary>
+    /// <exception cref="OverflowException">More than a long holds.</exception>
     internal static long Count(this HookPoint point, LlamaConfig c, int tokens, int keys)
     {
         (int a, int b, int d) = Shape(point, c, tokens, keys);
-        return (long)a * b * Math.Max(1, d);
+        return checked((long)a * b * Math.Max(1, d));
     }
 
     private static (HookPoint Point, string Name, bool PerLayer) Row(HookPoint point)

@@ -21,8 +21,10 @@ public delegate void InterventionCallback(InterventionSite site, Span<float> val
 /// <see cref="InterventionPlan"/> of them.
 /// </summary>
 /// <remarks>
-/// Positions are those of the sequence, so a plan means the same however a sequence is cut into <c>Forward</c> and <c>Append</c>. Keys and values are shared by a
-/// group of query heads: an intervention there acts on the kv head, unless <see cref="AsReadBy"/> confines it to what one query head sees.
+/// Positions are those of the sequence, and what is done at one is the same in <c>Forward</c> and in <c>Append</c>. Not every plan runs over a sequence cut in two, though: a call
+/// refuses a position that it does not reach, and another run's values (<see cref="Replace"/>) unless that run's positions are the call's; one that continues a sequence refuses
+/// means per position and <see cref="AsReadBy"/>. Where logits are not recorded, only those of a call's last position are computed, and changed.
+/// Keys and values are shared by a group of query heads: an intervention there acts on the kv head, unless <see cref="AsReadBy"/> confines it to what one query head sees.
 /// A change of <c>attn.hook_result</c> changes <c>hook_attn_out</c> by what it adds, and where every head is named at a position, <c>hook_attn_out</c> is
 /// the sum of what they then write; a change of a norm's scale changes what is divided by it.
 /// </remarks>
@@ -81,7 +83,13 @@ public sealed class Intervention
         new(InterventionKind.Fill, point, layer, head, position, key) { Factor = 0 };
 
     /// <summary>Multiplies by a factor.</summary>
-    /// <inheritdoc cref="Zero"/>
+    /// <param name="point">The hook point.</param>
+    /// <param name="factor">By how much; a finite number.</param>
+    /// <param name="layer">Its layer; null for all, ignored where the hook point has none.</param>
+    /// <param name="head">A head (a kv head for keys and values); null for all.</param>
+    /// <param name="position">A position of the sequence (the query for scores and patterns); null for all.</param>
+    /// <param name="key">A key of scores and patterns; null for all.</param>
+    /// <exception cref="ArgumentOutOfRangeException">One of them is negative, or the point is no hook point.</exception>
     public static Intervention Scale(HookPoint point, float factor, int? layer = null, int? head = null, int? position = null, int? key = null) =>
         new(InterventionKind.Scale, point, layer, head, position, key) { Factor = factor };
 
@@ -145,8 +153,13 @@ public sealed class Intervention
             Factor = renormalize ? float.NegativeInfinity : 0,
         };
 
-    /// <summary>Lets a function change every row that is named.</summary>
-    /// <inheritdoc cref="Zero"/>
+    /// <summary>Lets a function change every row that is named: of the logits, where they are not recorded, only a call's last, which alone is computed.</summary>
+    /// <param name="point">The hook point.</param>
+    /// <param name="callback">The function; it may be called from several threads at once.</param>
+    /// <param name="layer">Its layer; null for all, ignored where the hook point has none.</param>
+    /// <param name="head">A head (a kv head for keys and values); null for all.</param>
+    /// <param name="position">A position of the sequence (the query for scores and patterns); null for all.</param>
+    /// <exception cref="ArgumentOutOfRangeException">One of them is negative, or the point is no hook point.</exception>
     public static Intervention Call(HookPoint point, InterventionCallback callback, int? layer = null, int? head = null, int? position = null)
     {
         ArgumentNullException.ThrowIfNull(callback);

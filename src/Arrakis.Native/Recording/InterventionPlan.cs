@@ -2,7 +2,8 @@ namespace Arrakis.Native;
 
 /// <summary>
 /// What a session changes while it runs, in order: of two interventions in one place the later acts on what the earlier left. Immutable. A session that is given one
-/// checks it against the model at once, and against the input before every pass; what is recorded is what the pass went on with.
+/// checks it against the model at once, and against the input before every pass. What is recorded is what the pass went on with: under <c>hook_embed</c> and
+/// <c>hook_resid_post</c>, whose memory is that of the <c>hook_resid_pre</c> that follows, also what was done there.
 /// </summary>
 public sealed class InterventionPlan
 {
@@ -24,7 +25,7 @@ public sealed class InterventionPlan
 
     /// <summary>
     /// Freezes what makes the network nonlinear at the values of a run: every attention pattern, every norm scale and every gate before its SiLU. The network is then
-    /// linear in the residual stream (semantics, section 5).
+    /// linear in the residual stream, so that what single paths carry adds up (Elhage et al. 2021).
     /// </summary>
     /// <param name="cache">A run of the model over as many tokens, recorded with at least <c>flow</c>.</param>
     public static InterventionPlan Freeze(ActivationCache cache) => Of(

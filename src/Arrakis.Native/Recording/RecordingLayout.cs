@@ -49,12 +49,27 @@ internal sealed class RecordingLayout
     public long Count(int slot, int tokens, int keys) => _kept[slot].Point.Count(_config, tokens, keys);
 
     /// <summary>Floats of all slots in an arena.</summary>
+    /// <exception cref="OverflowException">More than a long holds.</exception>
     public long TotalFloats(int tokens, int keys)
     {
         long total = 0;
         for (int slot = 0; slot < _kept.Length; slot++)
-            total += Arena.Footprint(Count(slot, tokens, keys));
+            total = checked(total + Arena.Footprint(Count(slot, tokens, keys)));
         return total;
+    }
+
+    /// <summary>Bytes of all slots in an arena.</summary>
+    /// <exception cref="ArrakisException">More than a long holds.</exception>
+    public long TotalBytes(int tokens, int past)
+    {
+        try
+        {
+            return checked(sizeof(float) * TotalFloats(tokens, past + tokens));
+        }
+        catch (OverflowException e)
+        {
+            throw new ArrakisException($"recording {tokens} tokens after {past} takes more bytes than can be counted: record fewer hook points, layers or tokens", e);
+        }
     }
 
     private static IEnumerable<(HookPoint Point, int Layer)> Order(LlamaConfig config)

@@ -11,6 +11,8 @@ public sealed class RecordingPlan
         HookPoint.ResidPre, HookPoint.Ln1Scale, HookPoint.Q, HookPoint.K, HookPoint.V, HookPoint.Pattern, HookPoint.Z, HookPoint.Ln2Scale, HookPoint.LnFinalScale,
     ];
 
+    private static readonly uint s_ofNoLayer = HookNames.All.Where(point => !point.IsPerLayer()).Aggregate(0u, (mask, point) => mask | Bit(point));
+
     private readonly Part[] _parts;
 
     private RecordingPlan(Part[] parts) => _parts = parts;
@@ -31,11 +33,16 @@ public sealed class RecordingPlan
     public static RecordingPlan All { get; } = Of([.. HookNames.All]);
 
     /// <summary>The given hook points, of every layer.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">One of them is no hook point.</exception>
     public static RecordingPlan Of(params ReadOnlySpan<HookPoint> points)
     {
         uint mask = 0;
         foreach (HookPoint point in points)
+        {
+            ArgumentOutOfRangeException.ThrowIfGreaterThanOrEqual((uint)point, (uint)HookNames.All.Count, nameof(points));
             mask |= Bit(point);
+        }
+
         return mask == 0 ? new([]) : new([new Part(mask, 0, int.MaxValue)]);
     }
 
@@ -60,11 +67,12 @@ public sealed class RecordingPlan
     public bool IsEmpty => _parts.Length == 0;
 
     /// <summary>This plan, but of its per-layer hook points only those of layers <paramref name="first"/> … <paramref name="last"/>.</summary>
+    /// <exception cref="ArgumentOutOfRangeException">The first is negative, or after the last.</exception>
     public RecordingPlan ForLayers(int first, int last)
     {
         ArgumentOutOfRangeException.ThrowIfNegative(first);
         ArgumentOutOfRangeException.ThrowIfLessThan(last, first);
-        return new([.. _parts.Select(p => p with { First = Math.Max(p.First, first), Last = Math.Min(p.Last, last) })]);
+        return new([.. _parts.Select(p => p.Within(first, last)).Where(p => p.Points != 0)]);
     }
 
     /// <summary>All that either plan keeps.</summary>
@@ -91,12 +99,14 @@ public sealed class RecordingPlan
     /// <param name="config">The model's shape.</param>
     /// <param name="tokens">T: tokens of one forward pass.</param>
     /// <param name="past">Tokens of the sequence before them; patterns and scores reach back over them.</param>
+    /// <exception cref="ArgumentOutOfRangeException">A number of tokens is negative.</exception>
+    /// <exception cref="ArrakisException">It is more than a <see cref="long"/> holds.</exception>
     public long GetBytes(LlamaConfig config, int tokens, int past = 0)
     {
         ArgumentNullException.ThrowIfNull(config);
         ArgumentOutOfRangeException.ThrowIfNegative(tokens);
         ArgumentOutOfRangeException.ThrowIfNegative(past);
-        return sizeof(float) * new RecordingLayout(this, config).TotalFloats(tokens, past + tokens);
+        return new RecordingLayout(this, config).TotalBytes(tokens, past);
     }
 
     /// <summary>Refuses a plan that names a layer the model does not have.</summary>
@@ -105,11 +115,22 @@ public sealed class RecordingPlan
         foreach (Part part in _parts)
         {
             if (part.First >= config.NumHiddenLayers || (part.Last != int.MaxValue && part.Last >= config.NumHiddenLayers))
-                throw new ArrakisException($"the recording names layers {part.First}-{part.Last}: the model has layers 0-{config.NumHiddenLayers - 1}");
+            {
+                string layers = part.Last == int.MaxValue ? $"from {part.First} on" : $"{part.First}-{part.Last}";
+                throw new ArrakisException($"the recording names layers {layers}: the model has layers 0-{config.NumHiddenLayers - 1}");
+            }
         }
     }
 
     private static uint Bit(HookPoint point) => 1u << (int)point;
 
-    private sealed record Part(uint Points, int First, int Last);
+    private sealed record Part(uint Points, int First, int Last)
+    {
+        /// <summary>What of this is of the given layers. Hook points of no layer are of any: where no layer is left, they are.</summary>
+        public Part Within(int first, int last)
+        {
+            (first, last) = (Math.Max(First, first), Math.Min(Last, last));
+            return first <= last ? this with { First = first, Last = last } : new Part(Points & s_ofNoLayer, 0, int.MaxValue);
+        }
+    }
 }

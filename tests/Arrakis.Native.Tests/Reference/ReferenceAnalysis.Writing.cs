@@ -1,6 +1,6 @@
 namespace Arrakis.Native.Tests.Reference;
 
-/// <summary>How a threshold turns strengths into a selection (semantics, section 2).</summary>
+/// <summary>How a threshold turns strengths into a selection.</summary>
 public enum ReferenceRule
 {
     /// <summary>Strongest first, the shortest prefix that holds threshold × the sum.</summary>
@@ -14,7 +14,7 @@ public enum ReferenceRule
 }
 
 /// <summary>
-/// The measures of semantics sections 2 to 5 in double precision, in the most obvious way: dense D×D matrices and explicit loops over heads, queries and keys.
+/// The measures of heads and of flow in double precision, in the most obvious way: dense D×D matrices and explicit loops over heads, queries and keys.
 /// Arrays by head and token are [H][T].
 /// </summary>
 public static partial class ReferenceAnalysis

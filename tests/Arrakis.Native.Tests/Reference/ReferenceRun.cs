@@ -1,6 +1,6 @@
 namespace Arrakis.Native.Tests.Reference;
 
-/// <summary>Everything one forward pass computed, in double precision, by TransformerLens name (semantics, section 1).</summary>
+/// <summary>Everything one forward pass computed, in double precision, by TransformerLens name.</summary>
 public sealed class ReferenceRun(ReferenceWeights weights, int[] ids)
 {
     private readonly Dictionary<string, TestTensor> _hooks = [];
