@@ -125,7 +125,7 @@ internal sealed class Input(Terminal terminal)
     /// <summary>Refuses a call that gives no input, or several.</summary>
     public void RequireOne(ParseResult call)
     {
-        if (new[] { call.GetValue(Text), call.GetValue(Ids), call.GetValue(IdsFile) }.Count(given => given is not null) + (call.GetValue(Random) is null ? 0 : 1) != 1)
+        if (new object?[] { call.GetValue(Text), call.GetValue(Ids), call.GetValue(IdsFile), call.GetValue(Random) }.Count(given => given is not null) != 1)
         {
             throw new UsageException(
                 IsGiven(call) ? "several inputs: give one of --text, --ids, --ids-file and --random" : "no input: give --text TEXT, --ids 1,2,3, --ids-file FILE or --random N");
