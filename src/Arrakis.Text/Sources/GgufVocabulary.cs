@@ -68,7 +68,7 @@ internal static class GgufVocabulary
             Vocabulary = vocabulary,
             Added = added,
             PreTokenize = split,
-            Model = BpeModel.OfMerges(
+            Model = new BpeModel(
                 vocabulary, MergeList.Read(vocabulary, merges.Select(MergeList.Split), (i, what) => metadata.Fault(Merges, $"at {i} {what}")),
                 new BpeRules(Unknown: null, FuseUnknown: false, ByteFallback: false, IgnoreMerges: isLlama3)),
             Decoder = TokenDecoder.OfByteLevel(),

@@ -13,21 +13,26 @@ internal static class MergeList
         return space > 0 && space < merge.Length - 1 && merge.IndexOf(' ', space + 1) < 0 ? (merge[..space], merge[(space + 1)..]) : null;
     }
 
-    /// <summary>Checks merges, first come first made; <paramref name="fault"/> says what is wrong with which of them.</summary>
-    /// <returns>For the two tokens of a merge its rank and the token that they become.</returns>
-    public static Dictionary<(int Left, int Right), (double Rank, int Token)> Read(Vocabulary vocabulary, IEnumerable<(string Left, string Right)?> merges, Func<int, string, ModelFormatException> fault)
+    /// <summary>Checks merges; <paramref name="fault"/> says what is wrong with which of them.</summary>
+    public static List<(string Left, string Right)> Read(Vocabulary vocabulary, IEnumerable<(string Left, string Right)?> merges, Func<int, string, ModelFormatException> fault)
     {
-        var read = new Dictionary<(int, int), (double, int)>();
+        var read = new List<(string, string)>();
+        var seen = new HashSet<(int, int)>();
         foreach ((string Left, string Right)? merge in merges)
         {
             if (merge is not (string left, string right))
                 throw fault(read.Count, "is not two tokens with a space between");
-            if (!read.TryAdd((Token(left), Token(right)), (read.Count, Token(left + right))))
+            foreach (string part in new[] { left, right, left + right })
+            {
+                if (vocabulary.Find(part) is null)
+                    throw fault(read.Count, $"needs \"{Said.Name(part)}\", which is not in the vocabulary");
+            }
+
+            if (!seen.Add((vocabulary.Find(left)!.Value, vocabulary.Find(right)!.Value)))
                 throw fault(read.Count, $"stands twice: \"{Said.Name(left)}\" and \"{Said.Name(right)}\"");
+            read.Add((left, right));
         }
 
         return read;
-
-        int Token(string part) => vocabulary.Find(part) ?? throw fault(read.Count, $"needs \"{Said.Name(part)}\", which is not in the vocabulary");
     }
 }

@@ -56,7 +56,7 @@ internal static class SentencePieceTokenizerOf
             Vocabulary = vocabulary,
             Added = added,
             Normalize = text => Normalize(text, pieces),
-            Model = BpeModel.OfScores(vocabulary, pieces),
+            Model = new SentencePieceModel(pieces, vocabulary),
             Decoder = TokenDecoder.OfSentencePiece(pieces.Space, pieces.AddsPrefix),
             Front = ends.Front,
             Back = ends.Back,

@@ -89,13 +89,13 @@ internal static class TokenizerJson
                 if (model.OptionalNumber("dropout") is not (null or 0))
                     throw model.Unsupported("dropout", "none");
                 var rules = new BpeRules(unknown, model.Flag("fuse_unk", false), model.Flag("byte_fallback", false), model.Flag("ignore_merges", false));
-                return BpeModel.OfMerges(vocabulary, ReadMerges(model, vocabulary), rules);
+                return new BpeModel(vocabulary, ReadMerges(model, vocabulary), rules);
             default:
                 throw model.Unsupported("type", "\"BPE\" and \"WordLevel\"");
         }
     }
 
-    private static Dictionary<(int Left, int Right), (double Rank, int Token)> ReadMerges(JsonFields model, Vocabulary vocabulary) => MergeList.Read(
+    private static List<(string Left, string Right)> ReadMerges(JsonFields model, Vocabulary vocabulary) => MergeList.Read(
         vocabulary,
         model.Items("merges").Select(item => item.ValueKind switch
         {
