@@ -172,6 +172,8 @@ public sealed class ExperimentLog
         if (version != record.Version)
             throw new ArrakisException($"its content is of version {version[..12]}, and it says {Said.Name(record.Version)}: it was changed after it was written");
         CheckName(record.Content.Experiment);
+        if (record.Content.MoreInputs?.Contains(null!) == true)
+            throw new ArrakisException("more_inputs holds null: it is no run of an experiment");
         return record;
     }
 

@@ -51,6 +51,10 @@ public sealed record ExperimentContent
     /// <summary>The token ids of the recorded pass that the first of those tools looked at; null where none did.</summary>
     public IReadOnlyList<int>? Input { get; init; }
 
+    /// <summary>Those of every other pass that a tool looked at, or could because it ran after, in order and each once; null, and not in the file, where there was no other.</summary>
+    [JsonIgnore(Condition = JsonIgnoreCondition.WhenWritingNull)]
+    public IReadOnlyList<IReadOnlyList<int>>? MoreInputs { get; init; }
+
     /// <summary><see cref="HookedAutoModel.Hash"/>.</summary>
     public required string ModelHash { get; init; }
 

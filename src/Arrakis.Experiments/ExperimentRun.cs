@@ -7,6 +7,7 @@ public sealed class ExperimentRun
 {
     private readonly ToolSet _tools;
     private readonly List<string> _used = [];
+    private readonly List<int[]> _inputs = [];
 
     internal ExperimentRun(HookedAutoModel model, ToolSet tools, int seed)
     {
@@ -23,19 +24,16 @@ public sealed class ExperimentRun
     /// <summary>Random choices that the seed repeats.</summary>
     public Random Random { get; }
 
-    /// <summary>A tool by its name, over the pass that was recorded last.</summary>
+    /// <summary>A tool by its name, over the pass that was recorded last. A later pass is what it sees then, and is logged as one more input.</summary>
     /// <typeparam name="T">What the tool is.</typeparam>
     /// <param name="name">Its name in <see cref="InterpretabilityBench.Tools"/>.</param>
     /// <exception cref="ArrakisException">There is no such tool, it is not a <typeparamref name="T"/>, or it looks at a recorded pass and there has been none.</exception>
     public T UseTool<T>(string name)
         where T : class
     {
-        var input = new ToolInput(Model);
-        T tool = _tools.Make<T>(name, input);
+        T tool = _tools.Make<T>(name, new ToolInput(Model, LookAt));
         if (!_used.Contains(name))
             _used.Add(name);
-        if (input.Looked && Model.Cache is { } cache)
-            Input ??= cache.Ids.ToArray();
         return tool;
     }
 
@@ -67,7 +65,21 @@ public sealed class ExperimentRun
 
     internal IReadOnlyList<string> Used => _used;
 
-    internal int[]? Input { get; private set; }
+    /// <summary>Every input that a tool looked at or could, in the order in which it first did.</summary>
+    internal IReadOnlyList<int[]> Inputs => _inputs;
 
     internal ModelProfile? Profile { get; private set; }
+
+    /// <summary>Called after every pass: the cache is one object for all of them, so that a tool that looked at one sees the next too.</summary>
+    internal void OnRecorded()
+    {
+        if (_inputs.Count > 0)
+            LookAt(Model.Cache!);
+    }
+
+    private void LookAt(ActivationCache cache)
+    {
+        if (!_inputs.Exists(ids => cache.Ids.SequenceEqual(ids)))
+            _inputs.Add(cache.Ids.ToArray());
+    }
 }

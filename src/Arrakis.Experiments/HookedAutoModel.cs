@@ -77,7 +77,12 @@ public sealed class HookedAutoModel : IDisposable
 
     /// <summary>Runs a new sequence from its beginning, recorded.</summary>
     /// <inheritdoc cref="LlamaSession.Forward"/>
-    public ReadOnlySpan<float> Forward(scoped ReadOnlySpan<int> ids, CancellationToken cancellation = default) => Session().Forward(ids, cancellation);
+    public ReadOnlySpan<float> Forward(scoped ReadOnlySpan<int> ids, CancellationToken cancellation = default)
+    {
+        ReadOnlySpan<float> logits = Session().Forward(ids, cancellation);
+        Recorded?.Invoke();
+        return logits;
+    }
 
     /// <summary>Lets go of the session, and of the model where it is this one's own.</summary>
     public void Dispose()
@@ -86,6 +91,9 @@ public sealed class HookedAutoModel : IDisposable
         if (_owns)
             Model.Dispose();
     }
+
+    /// <summary>A pass has run, and is in the cache.</summary>
+    internal event Action? Recorded;
 
     internal SessionOptions Options => _options;
 

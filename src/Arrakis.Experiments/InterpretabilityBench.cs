@@ -86,6 +86,7 @@ public abstract class InterpretabilityBench
 
         T result;
         JsonNode? kept;
+        Model.Recorded += run.OnRecorded;
         try
         {
             result = body(run);
@@ -95,6 +96,10 @@ public abstract class InterpretabilityBench
         {
             LogFailure(Record(null, new ExperimentFailure(e.GetType().FullName ?? e.GetType().Name, e.Message)), e);
             throw;
+        }
+        finally
+        {
+            Model.Recorded -= run.OnRecorded;
         }
 
         Log.Add(Record(kept, null));
@@ -108,7 +113,8 @@ public abstract class InterpretabilityBench
                 Experiment = name,
                 Arguments = asked,
                 Tools = [.. run.Used],
-                Input = run.Input,
+                Input = run.Inputs.Count > 0 ? run.Inputs[0] : null,
+                MoreInputs = run.Inputs.Count > 1 ? [.. run.Inputs.Skip(1)] : null,
                 ModelHash = hash,
                 Seed = seed,
                 Source = source,

@@ -74,6 +74,35 @@ public sealed class ExperimentsTests : IDisposable
     }
 
     [Fact]
+    public void Inputs_after_the_first_are_shown_and_compared()
+    {
+        string folder = _folder.File("several");
+        using var model = new HookedAutoModel(new HookedAutoConfig("llama") { VocabSize = 97, HiddenSize = 16 }, options: new SessionOptions { Threads = 1 });
+        var bench = new Bench(model, folder);
+        foreach (int last in new[] { 8, 9 })
+        {
+            bench.LogExperiment([], run =>
+            {
+                foreach (int[] ids in new int[][] { [5, 6, 7], [4, last] })
+                {
+                    model.Forward(ids);
+                    run.UseTool<WritesTool>("writes");
+                }
+
+                return [];
+            }, experiment: "Several");
+        }
+
+        IReadOnlyList<string> versions = bench.ListVersions("Several");
+        JsonElement content = Called.Json("experiments", "show", folder, versions[0]).GetProperty("content");
+        Assert.Equal("[5,6,7] [[4,8]]", $"{content.GetProperty("input")} {content.GetProperty("more_inputs")}");
+        string[] shown = [.. Called.Text("experiments", "show", folder, versions[0]).Split('\n').Where(line => line.StartsWith("input", StringComparison.Ordinal))];
+        Assert.Equal(["5 6 7", "4 8"], shown.Select(line => line["input".Length..].Trim()));
+        JsonElement change = Assert.Single(Called.Json("experiments", "diff", folder, versions[0], versions[1]).Items("changes"));
+        Assert.Equal(("more_inputs[0][1]", 8, 9), (change.GetProperty("path").GetString(), change.Int("before"), change.Int("after")));
+    }
+
+    [Fact]
     public void Diff()
     {
         JsonElement diff = Called.Json("experiments", "diff", _folder.Path, _versions[0], _versions[1]);

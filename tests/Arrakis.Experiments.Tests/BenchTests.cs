@@ -187,6 +187,70 @@ public sealed class BenchTests : OnSmallModel
         }
     }
 
+    /// <summary>The cache is one object for all passes: what a tool looks at is not only what was there when it was made.</summary>
+    [Fact]
+    public void A_tool_that_is_used_after_another_pass_is_logged_with_that_input_too()
+    {
+        Model.Forward([1, 2, 3]);
+        string[] versions = [Traced([9, 8, 7, 6, 5]), Traced([9, 8, 7, 6, 5]), Traced([9, 8, 7, 6, 4])];
+        Assert.Equal((versions[0], false), (versions[1], versions[1] == versions[2]));
+
+        string Traced(int[] later)
+        {
+            Model.Forward([1, 2, 3]);
+            // What is returned does not tell the inputs apart: the version does by their names alone.
+            int tokens = _bench.LogExperiment([], run =>
+            {
+                FlowTool flow = run.UseTool<FlowTool>("flow");
+                run.Model.Forward(later);
+                return flow.Trace(0, 4).Layers;
+            }, layers => layers, experiment: "Traced");
+            ExperimentRecord record = _bench.Log.Read("Traced").Runs[^1];
+            Assert.Equal([1, 2, 3], record.Content.Input);
+            Assert.Equal([later], record.Content.MoreInputs);
+            return record.Version;
+        }
+    }
+
+    [Fact]
+    public void Inputs_are_logged_once_and_in_order_from_the_first_that_a_tool_looks_at()
+    {
+        int[] a = [1, 2, 3], b = [4, 5], c = [1, 2];
+        _bench.Tools.Add("late", input => new LateTool(input));
+        Assert.Equal([a, b, c], Logged(run =>
+        {
+            run.Model.Forward([90]);
+            foreach (int[] ids in new[] { a, b, a, c })
+            {
+                run.Model.Forward(ids);
+                run.UseTool<WritesTool>("writes").Measure(0);
+            }
+        }));
+        // One that looks later than it is made.
+        Assert.Equal([b], Logged(run =>
+        {
+            LateTool late = run.UseTool<LateTool>("late");
+            run.Model.Forward(a);
+            run.Model.Forward(b);
+            Assert.Equal(2, late.Tokens);
+        }));
+        Assert.DoesNotContain("more_inputs", File.ReadAllText(Directory.GetFiles(Folder.File("experiments/Looked")).Order(StringComparer.Ordinal).Last()), StringComparison.Ordinal);
+        // A pass that nobody looks at is not one of another experiment's.
+        Model.Forward(c);
+        Assert.Empty(Logged(run => run.Model.Forward(a)));
+
+        IEnumerable<IReadOnlyList<int>> Logged(Action<ExperimentRun> body)
+        {
+            _bench.LogExperiment([], run =>
+            {
+                body(run);
+                return [];
+            }, experiment: "Looked");
+            ExperimentContent content = _bench.Log.Read("Looked").Runs[^1].Content;
+            return content.Input is { } first ? [first, .. content.MoreInputs ?? []] : [];
+        }
+    }
+
     [Fact]
     public void A_tool_that_looks_at_no_pass_is_logged_without_one()
     {
@@ -309,6 +373,11 @@ public sealed class BenchTests : OnSmallModel
         JsonNode logged = _bench.GetVersion(Assert.Single(_bench.ListVersions("Shifted"))).Content.Result!;
         Assert.Equal(test.PValue, (double)logged["p_value"]!);
         Assert.True((bool)logged["reject_null"]!);
+    }
+
+    private sealed record LateTool(ToolInput Input)
+    {
+        public int? Tokens => Input.Cache?.Tokens;
     }
 
     private sealed record CustomTool(ActivationCache? Cache)

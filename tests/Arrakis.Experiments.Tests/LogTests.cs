@@ -1,4 +1,5 @@
 using System.Diagnostics;
+using System.Text.Json;
 using System.Text.Json.Nodes;
 using Arrakis.Native;
 
@@ -84,6 +85,18 @@ public sealed class LogTests : OnSmallModel
         Assert.Matches("its content is of version [0-9a-f]{12}, and it says [0-9a-f]{64}: it was changed after it was written$", listing.Faults[1]);
         Assert.Equal($"{other}: format 'something\\u000aelse' is not arrakis-experiment/1: it is no run of an experiment", listing.Faults[2]);
         Assert.All(listing.Faults, fault => Assert.DoesNotContain('\n', fault));
+    }
+
+    [Fact]
+    public void An_input_that_is_none_is_refused_under_a_version_that_fits()
+    {
+        Bench bench = Logged(1);
+        string file = Assert.Single(Directory.GetFiles(Path.Combine(Folder.Path, "Logged")));
+        JsonNode whole = JsonNode.Parse(File.ReadAllText(file))!;
+        whole["record"]!["content"]!["more_inputs"] = new JsonArray(new JsonArray(1), null);
+        whole["record"]!["version"] = CanonicalJson.Hash(JsonSerializer.SerializeToElement(whole["record"]!["content"]));
+        File.WriteAllText(file, whole.ToJsonString());
+        Assert.Equal($"{file}: more_inputs holds null: it is no run of an experiment", Assert.Single(bench.Log.Read().Faults));
     }
 
     /// <summary>Whatever is done to a file, reading it ends in the run or in one line.</summary>

@@ -76,14 +76,17 @@ internal static class ExperimentsView
         terminal.Title($"{content.Experiment}, version {record.Version[..Digits]}, {(runs == 1 ? "run once" : Invariant($"run {runs} times, the last"))} {Time(record)} UTC");
         var table = new Table().AddColumns("", "").HideHeaders().Border(TableBorder.None);
         void Field(string name, string value) => table.AddRow(new Spectre.Console.Text(name), new Spectre.Console.Text(value));
+        void Input(IReadOnlyList<int> ids) => Field("input", string.Join(' ', ids.Select(id => id.ToString(CultureInfo.InvariantCulture))));
         Field("version", record.Version);
         Field("arguments", Readable(content.Arguments));
         Field("seed", Invariant($"{content.Seed}"));
         Field("model", Said.OneLine(record.Model) + (record.ModelSeed is { } seed ? Invariant($", random of seed {seed}") : ""));
         Field("model hash", content.ModelHash);
         Field("tools", content.Tools.Count == 0 ? "none" : Said.OneLine(string.Join(", ", content.Tools)));
-        if (content.Input is { } ids)
-            Field("input", string.Join(' ', ids.Select(id => id.ToString(CultureInfo.InvariantCulture))));
+        if (content.Input is { } first)
+            Input(first);
+        foreach (IReadOnlyList<int> other in content.MoreInputs ?? [])
+            Input(other);
         Field("seconds", Size(record.Seconds));
         Field("kernels", Said.OneLine(record.Kernels));
         Field("source", Said.OneLine(Invariant($"{content.Source.Member} in {content.Source.File}, line {record.Line}")));

@@ -7,8 +7,9 @@ namespace Arrakis.Experiments;
 public sealed class ToolInput
 {
     private readonly HookedAutoModel _model;
+    private readonly Action<ActivationCache> _looked;
 
-    internal ToolInput(HookedAutoModel model) => _model = model;
+    internal ToolInput(HookedAutoModel model, Action<ActivationCache> looked) => (_model, _looked) = (model, looked);
 
     /// <summary>The model.</summary>
     public LlamaModel Model => _model.Model;
@@ -16,13 +17,18 @@ public sealed class ToolInput
     /// <summary>Threads and kernels.</summary>
     public AnalysisOptions Options => _model.Analysis;
 
-    /// <summary>What the last pass recorded; null before the first. An experiment whose tool looks at it is logged with the pass's token ids.</summary>
+    /// <summary>
+    /// What the last pass recorded; null before the first. An experiment whose tool looks at it is logged with the pass's token ids, and with those of every later pass: the tool
+    /// sees them too.
+    /// </summary>
     public ActivationCache? Cache
     {
         get
         {
-            Looked = true;
-            return _model.Cache;
+            ActivationCache? cache = _model.Cache;
+            if (cache is not null)
+                _looked(cache);
+            return cache;
         }
     }
 
@@ -33,8 +39,6 @@ public sealed class ToolInput
     /// <summary>The token ids of that pass, for a tool that runs them again.</summary>
     /// <exception cref="ArrakisException">There has been no pass.</exception>
     public int[] RecordedIds => RecordedCache.Ids.ToArray();
-
-    internal bool Looked { get; private set; }
 }
 
 /// <summary>Tools by name. Those of the analysis are there from the beginning; add your own in one line.</summary>
