@@ -6,7 +6,8 @@ using Arrakis.Native.Model;
 namespace Arrakis.Analysis;
 
 /// <summary>
-/// The network with the patterns, norm scales and SiLU(gate) of a run (Elhage et al. 2021): linear in the residual stream, so that a stream is carried up and a covector down with the same weights.
+/// The network with the patterns, norm scales and SiLU(gate) of a run (Elhage et al. 2021): linear in the residual stream, so that a stream is carried up and a
+/// covector down with the same weights.
 /// Rows stand for a window of positions; elsewhere a stream or a covector is zero.
 /// </summary>
 internal sealed unsafe class FrozenNetwork

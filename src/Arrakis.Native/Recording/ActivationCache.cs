@@ -259,7 +259,8 @@ public sealed class ActivationCache
                 }
                 catch (Exception e) when (e is OutOfMemoryException or OverflowException)
                 {
-                    throw new ArrakisException($"{HookPoint.Result.Name(layer)} is computed from z, and of {Tokens} tokens it is longer than an array may be, or than memory has room for: use fewer", e);
+                    string name = HookPoint.Result.Name(layer);
+                    throw new ArrakisException($"{name} is computed from z, and of {Tokens} tokens it is longer than an array may be, or than memory has room for: use fewer", e);
                 }
 
                 _results[layer] = result;

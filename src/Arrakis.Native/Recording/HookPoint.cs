@@ -6,7 +6,7 @@ namespace Arrakis.Native;
 /// </summary>
 public enum HookPoint
 {
-    /// <summary><c>hook_embed</c> [T, D]: the token embedding. It has one memory with the first layer's <see cref="ResidPre"/>, and shows what a plan changes there too.</summary>
+    /// <summary><c>hook_embed</c> [T, D]: the token embedding. It is one memory with the first <see cref="ResidPre"/>, and shows what a plan changes there.</summary>
     Embed,
 
     /// <summary><c>hook_resid_pre</c> [T, D]: the residual stream before the layer.</summary>
@@ -69,7 +69,7 @@ public enum HookPoint
     /// <summary><c>hook_mlp_out</c> [T, D]: what the MLP writes.</summary>
     MlpOut,
 
-    /// <summary><c>hook_resid_post</c> [T, D]: the residual stream after the layer. It has one memory with the next layer's <see cref="ResidPre"/>, and shows what a plan changes there too.</summary>
+    /// <summary><c>hook_resid_post</c> [T, D]: the residual stream after the layer. It is one memory with the next <see cref="ResidPre"/>, and shows what a plan changes there.</summary>
     ResidPost,
 
     /// <summary><c>ln_final.hook_scale</c> [T, 1]: the divisor of the last norm.</summary>
