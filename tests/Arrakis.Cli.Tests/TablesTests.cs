@@ -1,3 +1,5 @@
+using System.Diagnostics;
+
 namespace Arrakis.Cli.Tests;
 
 /// <summary>What people see, and the command as a process of its own.</summary>
