@@ -34,7 +34,7 @@ internal sealed class ResultsCommand : Command
     private readonly Option<string?> _output = new("--output") { Description = "Another folder than benchmarks/results/<processor>", HelpName = "FOLDER" };
 
     public ResultsCommand()
-        : base("results", "Everything, into benchmarks/results/<processor>/: some ten minutes on a machine that does nothing else")
+        : base("results", "Everything, into benchmarks/results/<processor>/: some fifteen minutes on a machine that does nothing else")
     {
         Add(_output);
         var choice = new Choice();
