@@ -59,7 +59,9 @@ public sealed class StopTests
 
     private static Process Start(params string[] call)
     {
-        var start = new ProcessStartInfo("dotnet", [typeof(Program).Assembly.Location, .. call]) { RedirectStandardOutput = true, RedirectStandardError = true };
+        // Whoever runs the tests may ignore signals, as nohup does, and what it starts would go on to.
+        string[] words = ["--default-signal=HUP,INT,TERM", "dotnet", typeof(Program).Assembly.Location, .. call];
+        var start = new ProcessStartInfo("env", words) { RedirectStandardOutput = true, RedirectStandardError = true };
         return Process.Start(start)!;
     }
 

@@ -24,7 +24,7 @@ internal sealed class ResultsCommand : Command
     // Kernels by tier, and the analyses. Prompts, decoding and recording are among the claims, where they are compared round by round.
     private static readonly Type[] s_benchmarks =
     [
-        typeof(ProductBenchmarks), typeof(DotsBenchmarks), typeof(WriteBenchmarks), typeof(ReadBenchmarks), typeof(CompositionBenchmarks), typeof(AllPairsBenchmarks),
+        typeof(ProductBenchmarks), typeof(DotsBenchmarks), typeof(WriteBenchmarks), typeof(ReadBenchmarks), typeof(CompositionBenchmarks),
         typeof(CopyingBenchmarks), typeof(AttributionBenchmarks), typeof(SourcesBenchmarks), typeof(FlowBenchmarks), typeof(RouteBenchmarks), typeof(PatchingBenchmarks),
     ];
 
