@@ -10,8 +10,9 @@ internal sealed class Branch
 {
     private readonly Intervention[] _own;
     private readonly Intervention[] _readInBackground;
-    private readonly Func<InterventionPlan, BoundInterventions> _bind;
     private readonly InterventionPlan _variant, _background;
+    private readonly CacheOrigin _model;
+    private readonly int _tokens;
     private BoundInterventions? _plan, _change;
 
     /// <param name="index">Its number among the variants.</param>
@@ -22,20 +23,13 @@ internal sealed class Branch
     /// <exception cref="ArrakisException">The variant does not fit the model or the run.</exception>
     public Branch(int index, InterventionPlan variant, InterventionPlan background, CacheOrigin model, int tokens)
     {
-        (Index, _variant, _background, _own) = (index, variant, background, [.. variant.Interventions]);
+        (Index, _variant, _background, _model, _tokens) = (index, variant, background, model, tokens);
+        _own = [.. variant.Interventions];
         _readInBackground = [.. background.Interventions.Where(i => i.Reader is not null)];
-        _bind = Bind;
         Bind(variant);
         int layers = model.Config.NumHiddenLayers;
         StartLayer = _own.Min(i => IsFinal(i.Point) ? layers : i.Layer ?? 0);
         First = _own.Concat(_readInBackground).Min(i => i.Position ?? 0);
-
-        BoundInterventions Bind(InterventionPlan plan)
-        {
-            var bound = new BoundInterventions(plan, model);
-            bound.Bind(null, 0, tokens);
-            return bound;
-        }
     }
 
     public int Index { get; }
@@ -81,8 +75,8 @@ internal sealed class Branch
     /// <summary>Makes the plan ready.</summary>
     public void Begin()
     {
-        _change = _bind(_variant);
-        _plan = _background.IsEmpty ? _change : _bind(_background.Then(_variant));
+        _change = Bind(_variant);
+        _plan = _background.IsEmpty ? _change : Bind(_background.Then(_variant));
     }
 
     /// <summary>Lets go of it.</summary>
@@ -116,6 +110,13 @@ internal sealed class Branch
         }
 
         Out = Clip(Hull(Before, touched), wanted);
+    }
+
+    private BoundInterventions Bind(InterventionPlan plan)
+    {
+        var bound = new BoundInterventions(plan, _model);
+        bound.Bind(null, 0, _tokens);
+        return bound;
     }
 
     private static bool IsFinal(HookPoint point) => point is HookPoint.LnFinalScale or HookPoint.LnFinalNormalized or HookPoint.Logits;
