@@ -3,6 +3,7 @@ using System.Globalization;
 using Arrakis.Analysis;
 using Arrakis.Cli.Views;
 using Arrakis.Native;
+using Arrakis.Native.Memory;
 using Arrakis.Native.Weights;
 
 namespace Arrakis.Cli;
@@ -10,9 +11,6 @@ namespace Arrakis.Cli;
 /// <summary>The options that say which model and which tokens, and how to run; shared by every command that runs one.</summary>
 internal sealed class Input(Terminal terminal)
 {
-    // Far more than any machine has cores; a thread is memory too.
-    private const int MostThreads = 1024;
-
     private readonly List<Option<string[]>> _otherTexts = [];
     private Tokens? _tokens;
 
@@ -40,7 +38,7 @@ internal sealed class Input(Terminal terminal)
 
     public Option<int> Seed { get; } = OptionOf.Integer("--seed", "The seed of random choices", standard: 0, least: int.MinValue);
 
-    public Option<int> Threads { get; } = OptionOf.Integer("--threads", "Threads; 0 for all cores", standard: 0, most: MostThreads);
+    public Option<int> Threads { get; } = OptionOf.Integer("--threads", "Threads; 0 for all cores", standard: 0, most: WorkerTeam.Most);
 
     public Option<KernelTier?> Kernels { get; } = OptionOf.Choice(
         "--kernels", "Which instructions",

@@ -221,7 +221,7 @@ public sealed class EngineContractTests
         Refused("context of 2000", () => session.Append(new int[1998]).Length);
         Refused("the recording names layers 2-2: the model has layers 0-1", () => model.CreateSession(RecordingPlan.All.ForLayers(2, 2)));
         Refused("the recording names layers from 5 on: the model has layers 0-1", () => model.CreateSession(RecordingPlan.All.ForLayers(5, int.MaxValue)));
-        Refused("2147483647 threads are more than the 4096 that may share a pass", () => model.CreateSession(null, new SessionOptions { Threads = int.MaxValue }));
+        Refused("2147483647 threads are more than the 1024 that may share a pass", () => model.CreateSession(null, new SessionOptions { Threads = int.MaxValue }));
         Refused("blocks.0.mlp.hook_pre is not recorded: record 'mlp.pre'", () => session.Cache.Flat(HookPoint.MlpPre, 0).Length);
         Refused("there is no blocks.2.attn.hook_z: the model has layers 0-1", () => session.Cache.Flat(HookPoint.Z, 2).Length);
         using LlamaSession lower = model.CreateSession(RecordingPlan.Heads.ForLayers(0, 0), Engine.Options());

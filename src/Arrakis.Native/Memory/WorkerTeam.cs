@@ -34,7 +34,7 @@ internal sealed unsafe class WorkerTeam : IDisposable
     public const long LeastWorthSharing = 100_000;
 
     // No machine has so many cores, and each takes memory of its own.
-    private const int Most = 4096;
+    public const int Most = 1024;
 
     private readonly long _leastShared;
     private readonly Share[] _shares;

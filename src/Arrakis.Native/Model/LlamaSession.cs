@@ -6,7 +6,7 @@ namespace Arrakis.Native;
 /// <summary>How a session runs.</summary>
 public sealed record SessionOptions
 {
-    /// <summary>Threads of a pass, the caller's among them, at most 4096; 0 for all cores. Results have the same bits for any number.</summary>
+    /// <summary>Threads of a pass, the caller's among them, at most 1024; 0 for all cores. Results have the same bits for any number.</summary>
     public int Threads { get; init; }
 
     /// <summary>Which instructions.</summary>
