@@ -58,6 +58,8 @@ public sealed class ExperimentRun
         ArgumentNullException.ThrowIfNull(nullSample);
         ArgumentNullException.ThrowIfNull(alternativeSample);
         ArgumentOutOfRangeException.ThrowIfNegative(samples);
+        if (!Enum.IsDefined(method))
+            throw new ArgumentOutOfRangeException(nameof(method), method, "there is no such test");
         double[] a = [.. Enumerable.Range(0, samples).Select(_ => nullSample(Random))];
         double[] b = [.. Enumerable.Range(0, samples).Select(_ => alternativeSample(Random))];
         return method == HypothesisMethod.Welch ? HypothesisTest.Welch(a, b, alpha) : HypothesisTest.Permutation(a, b, alpha, seed: Seed);

@@ -375,6 +375,16 @@ public sealed class BenchTests : OnSmallModel
         Assert.True((bool)logged["reject_null"]!);
     }
 
+    [Fact]
+    public void A_test_that_is_none_is_refused_before_anything_is_sampled() =>
+        _bench.LogExperiment(
+            [], run =>
+            {
+                Func<Random, double> never = _ => throw new InvalidOperationException("sampled");
+                Assert.Throws<ArgumentOutOfRangeException>("method", () => run.TestHypothesis(never, never, method: (HypothesisMethod)7));
+                return new JsonObject();
+            }, experiment: "NoTest");
+
     private sealed record LateTool(ToolInput Input)
     {
         public int? Tokens => Input.Cache?.Tokens;

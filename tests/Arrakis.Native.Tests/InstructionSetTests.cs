@@ -1,7 +1,7 @@
-using System.Diagnostics;
 using System.Numerics;
 using System.Runtime.Intrinsics;
 using System.Runtime.Intrinsics.X86;
+using Arrakis.Native.Tests.Support;
 
 namespace Arrakis.Native.Tests;
 
@@ -20,21 +20,8 @@ public sealed class InstructionSetTests
     public async Task The_engine_passes_without(string variable, string without)
     {
         Assert.Null(Environment.GetEnvironmentVariable(Marker)); // The children's filter leaves this test out.
-        var start = new ProcessStartInfo("dotnet") { RedirectStandardOutput = true, RedirectStandardError = true };
-        foreach (string argument in new[] { "vstest", typeof(InstructionSetTests).Assembly.Location, "--TestCaseFilter:" + string.Join('|', Filters) })
-            start.ArgumentList.Add(argument);
-        start.Environment[variable] = "0";
-        start.Environment[Marker] = without;
-        // The host of this run hands its own settings down; a child must find its own.
-        foreach (string inherited in start.Environment.Keys.Where(key => key.StartsWith("VSTEST", StringComparison.OrdinalIgnoreCase)).ToArray())
-            start.Environment.Remove(inherited);
-
-        using Process child = Process.Start(start)!;
-        Task<string> errors = child.StandardError.ReadToEndAsync();
-        string output = await child.StandardOutput.ReadToEndAsync();
-        await child.WaitForExitAsync();
-        Assert.True(child.ExitCode == 0, $"without {without}:\n{Indented(output)}\n{Indented(await errors)}");
-        Assert.Matches("Passed: +[1-9][0-9]", output.ReplaceLineEndings(" "));
+        string output = await Rerun.Tests(typeof(InstructionSetTests).Assembly, string.Join('|', Filters), (variable, "0"), (Marker, without));
+        Assert.Matches("Passed: +[1-9][0-9]", output);
     }
 
     [Fact]
@@ -70,9 +57,6 @@ public sealed class InstructionSetTests
                 return;
         }
     }
-
-    // So that nobody counts a child's summary as one of this run.
-    private static string Indented(string text) => "  | " + text.ReplaceLineEndings("\n  | ");
 
     private static string[] Filters =>
     [

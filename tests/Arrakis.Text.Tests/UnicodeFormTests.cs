@@ -1,5 +1,5 @@
-using System.Diagnostics;
 using System.Text;
+using Arrakis.Native.Tests.Support;
 using Arrakis.Text.Steps;
 
 namespace Arrakis.Text.Tests;
@@ -37,20 +37,9 @@ public sealed class UnicodeFormTests
     [FactWithTables]
     public async Task Forms_with_tables()
     {
-        var start = new ProcessStartInfo("dotnet", ["vstest", typeof(UnicodeFormTests).Assembly.Location, $"--TestCaseFilter:FullyQualifiedName~{nameof(A_form_is_refused_without_tables_and_takes_any_text_with_them)}"])
-        {
-            RedirectStandardOutput = true,
-        };
-        start.Environment[WithoutTables] = "0";
-        // The host of this run hands its own settings down; a child must find its own.
-        foreach (string inherited in start.Environment.Keys.Where(key => key.StartsWith("VSTEST", StringComparison.OrdinalIgnoreCase)).ToArray())
-            start.Environment.Remove(inherited);
-        using Process child = Process.Start(start)!;
-        string output = await child.StandardOutput.ReadToEndAsync();
-        await child.WaitForExitAsync();
-        // Indented, so that nobody counts the child's summary as one of this run.
-        Assert.True(child.ExitCode == 0, "  | " + output.ReplaceLineEndings("\n  | "));
-        Assert.Matches("Passed: +4", output.ReplaceLineEndings(" "));
+        string output = await Rerun.Tests(
+            typeof(UnicodeFormTests).Assembly, $"FullyQualifiedName~{nameof(A_form_is_refused_without_tables_and_takes_any_text_with_them)}", (WithoutTables, "0"));
+        Assert.Matches("Passed: +4", output);
     }
 
     /// <summary>Skipped where .NET is told to do without, for want of ICU.</summary>
