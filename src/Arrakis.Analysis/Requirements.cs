@@ -33,7 +33,7 @@ internal static class Requirements
         ArgumentNullException.ThrowIfNull(cache);
         if (cache.Tokens == 0)
             throw new ArrakisException("nothing is recorded yet: run a forward pass first");
-        if (cache.FindOther(new CacheOrigin(model.Config, model.Weights, model.Name)) is { } difference)
+        if (cache.FindOther(CacheOrigin.Of(model)) is { } difference)
             throw new ArrakisException($"the cache is not of this model: {difference}");
     }
 

@@ -1,4 +1,3 @@
-using System.Globalization;
 using System.Runtime.InteropServices;
 using System.Security.Cryptography;
 using System.Text;
@@ -39,7 +38,7 @@ internal static unsafe class ModelHash
             var hashes = new byte[parts.Count][];
             Parallel.For(0, parts.Count, i => hashes[i] = parts[i]());
             using var whole = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-            whole.AppendData(Encoding.UTF8.GetBytes(Shape(model)));
+            whole.AppendData(Encoding.UTF8.GetBytes(WeightsPrint.Shape(model)));
             foreach (byte[] hash in hashes)
                 whole.AppendData(hash);
             return Convert.ToHexStringLower(whole.GetHashAndReset());
@@ -50,25 +49,12 @@ internal static unsafe class ModelHash
         }
     }
 
-    /// <summary>What of the shape decides what the weights compute; the frequencies stand for θ, its scaling and a file's own divisors, as floats because powers of
-    /// doubles differ in their last bit between machines.</summary>
-    private static string Shape(LlamaModel model)
-    {
-        LlamaConfig c = model.Config;
-        var text = new StringBuilder();
-        text.Append(CultureInfo.InvariantCulture, $"llama {c.VocabSize} {c.HiddenSize} {c.IntermediateSize} {c.NumHiddenLayers} ");
-        text.Append(CultureInfo.InvariantCulture, $"{c.NumAttentionHeads} {c.NumKeyValueHeads} {c.HeadDim} {c.RmsNormEps:R} {c.RotaryLayout} {c.TieWordEmbeddings}");
-        foreach (double frequency in model.Rotary.Frequencies)
-            text.Append(CultureInfo.InvariantCulture, $" {(float)frequency:R}");
-        return text.ToString();
-    }
-
     private static byte[] Hash(float[] norm) => SHA256.HashData(MemoryMarshal.AsBytes<float>(norm));
 
     private static byte[] Hash(WeightMatrix matrix)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        hash.AppendData(Encoding.UTF8.GetBytes(string.Create(CultureInfo.InvariantCulture, $"{matrix.Type} {matrix.Rows} {matrix.Columns}")));
+        hash.AppendData(Encoding.UTF8.GetBytes(WeightsPrint.Shape(matrix)));
         long bytes = (long)matrix.RowBytes * matrix.Rows;
         for (long at = 0; at < bytes; at += MostBytesAtOnce)
             hash.AppendData(new ReadOnlySpan<byte>(matrix.Row(0) + at, (int)Math.Min(MostBytesAtOnce, bytes - at)));

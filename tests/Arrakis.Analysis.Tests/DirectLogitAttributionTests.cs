@@ -68,7 +68,7 @@ public sealed class DirectLogitAttributionTests
     {
         using Analysed run = Analysed.Of(ResidualsTests.Small, RecordingPlan.All);
         using LlamaModel other = LlamaModel.CreateRandom(ResidualsTests.Small.Config, 77);
-        Assert.True(DirectLogitAttribution.Measure(other, HandMade.Saved(run.Cache), 0, 3).Error > 0.01);
+        Assert.True(DirectLogitAttribution.Measure(other, HandMade.Unsaid(run.Cache), 0, 3).Error > 0.01);
     }
 
     [Fact]

@@ -20,7 +20,7 @@ internal static class HandMade
         return ActivationCache.Load(folder.File("cache.safetensors"));
     }
 
-    /// <summary>A run's cache as it comes out of a file: of which of the models made of random numbers nobody knows.</summary>
+    /// <summary>A run's cache as it comes out of a file.</summary>
     public static ActivationCache Saved(ActivationCache run)
     {
         using var folder = new TemporaryFolder();
@@ -28,11 +28,17 @@ internal static class HandMade
         return ActivationCache.Load(folder.File("cache.safetensors"));
     }
 
+    /// <summary>A run's numbers in a file that does not say of which model they are.</summary>
+    public static ActivationCache Unsaid(ActivationCache run) => Like(run, name => run.Flat(name).ToArray());
+
     /// <summary>A run's cache with nothing in it: every activation is 0, and every norm divides by 1.</summary>
-    public static ActivationCache Nothing(ActivationCache run) => Cache(run.Ids.ToArray(), [.. run.Names.Select(name =>
+    public static ActivationCache Nothing(ActivationCache run) => Like(run, name =>
     {
         float[] values = new float[run.Flat(name).Length];
         Array.Fill(values, name.EndsWith("hook_scale", StringComparison.Ordinal) ? 1 : 0);
-        return (name, run[name].Lengths.ToArray().Select(length => (long)length).ToArray(), values);
-    })]);
+        return values;
+    });
+
+    private static ActivationCache Like(ActivationCache run, Func<string, float[]> values) =>
+        Cache(run.Ids.ToArray(), [.. run.Names.Select(name => (name, run[name].Lengths.ToArray().Select(length => (long)length).ToArray(), values(name)))]);
 }

@@ -195,13 +195,16 @@ public sealed class RefusalTests
             Everything(other, run.Cache, "the cache is not of this model: blocks.");
         }
 
-        LlamaModel twin = LlamaModel.CreateRandom(s_input.Config, 4);
+        using LlamaModel twin = LlamaModel.CreateRandom(s_input.Config, 5);
         Everything(twin, run.Cache, "the cache is not of this model: its weights are others");
         session.Dispose();
         Everything(run.Model, session.Cache, "nothing is recorded yet: run a forward pass first");
         ActivationCache saved = HandMade.Saved(run.Cache);
-        twin.Dispose();
-        foreach (Func<object> measure in Measures(twin, saved))
+        Everything(twin, saved, "the cache is not of this model: its weights are others");
+        // Weights that are gone are neither compared nor read.
+        LlamaModel gone = LlamaModel.CreateRandom(s_input.Config, 4);
+        gone.Dispose();
+        foreach (Func<object> measure in Measures(gone, saved))
             Assert.Throws<ObjectDisposedException>(measure);
     }
 

@@ -42,7 +42,7 @@ public sealed class CausalSweep : IDisposable
         ArgumentNullException.ThrowIfNull(metric);
         metric.Check(model.Config, ids.Length);
         (Model, Metric, _background, _options) = (model, metric, background ?? InterventionPlan.None, options ?? new AnalysisOptions());
-        _origin = new CacheOrigin(model.Config, model.Weights, model.Name);
+        _origin = CacheOrigin.Of(model);
         _session = model.CreateSession(BranchPass.Needs.Union(more), SessionOptions(_options) with { Interventions = _background });
         try
         {

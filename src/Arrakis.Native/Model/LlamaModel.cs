@@ -16,6 +16,7 @@ public sealed class LlamaModel : IDisposable
     private int _sessions;
     private int _readAhead;
     private volatile bool _disposed;
+    private volatile string? _print;
 
     private LlamaModel(string name, LlamaConfig config, LlamaWeights weights, ModelSource? source)
     {
@@ -105,14 +106,14 @@ public sealed class LlamaModel : IDisposable
     }
 
     /// <summary>Loads a cache that was saved from this model, so that what was not recorded can be computed from what was.</summary>
-    /// <exception cref="ArrakisException">The file is damaged, its shapes are not this model's, or it was saved from a model of another name.</exception>
+    /// <exception cref="ArrakisException">The file is damaged, or it was saved from another model: of another shape, or with other weights.</exception>
     public ActivationCache LoadCache(string path)
     {
         ActivationCache cache = ActivationCache.Load(path);
-        if (cache.FindOther(new CacheOrigin(Config, Weights, Name)) is { } difference)
+        if (cache.FindOther(CacheOrigin.Of(this)) is { } difference)
             throw Said.Fault(path, $"this is no run of this model: {difference}");
         // What its tensors do not tell: the width of the stream is that of what its heads write.
-        (cache.Config, cache.Weights) = (Config, Weights);
+        (cache.Config, cache.Source) = (Config, this);
         cache.ResultSource = (layer, z, result) =>
         {
             using LlamaSession session = CreateSession();
@@ -156,6 +157,32 @@ public sealed class LlamaModel : IDisposable
             _sessions--;
             if (_disposed && _sessions == 0)
                 _source?.Dispose();
+        }
+    }
+
+    /// <summary>What tells its weights from others', taken when it is first asked for; null where that is after they were let go of, or were cut short.</summary>
+    internal string? Print()
+    {
+        lock (_lifetime)
+        {
+            if (_print is not null || (_disposed && _sessions == 0))
+                return _print;
+            _sessions++;
+        }
+
+        try
+        {
+            CheckWeights();
+            return _print = WeightsPrint.Of(this);
+        }
+        catch (ModelFormatException)
+        {
+            // What was recorded before the file was cut short may still be saved; names tell then.
+            return null;
+        }
+        finally
+        {
+            Release();
         }
     }
 

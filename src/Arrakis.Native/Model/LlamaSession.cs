@@ -66,7 +66,7 @@ public sealed class LlamaSession : IDisposable
         Cache = new ActivationCache(model.Config, layout.Names, layout.Slot, layout.Slots)
         {
             Model = model.Name,
-            Weights = model.Weights,
+            Source = model,
             ResultSource = ComputeResult,
         };
     }
@@ -207,7 +207,7 @@ public sealed class LlamaSession : IDisposable
     }
 
     private static BoundInterventions? Bound(LlamaModel model, InterventionPlan plan) =>
-        plan.IsEmpty ? null : new(plan, new CacheOrigin(model.Config, model.Weights, model.Name));
+        plan.IsEmpty ? null : new(plan, CacheOrigin.Of(model));
 
     private ReadOnlyMemory<float> LastRow(int vocabulary)
     {

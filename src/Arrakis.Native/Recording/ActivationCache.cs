@@ -71,10 +71,13 @@ public sealed class ActivationCache
     internal LlamaConfig Config { get; set; }
 
     /// <summary>Which model's run this is.</summary>
-    internal CacheOrigin Origin => new(Config, Weights, Model);
+    internal CacheOrigin Origin => new(Config, Source, Model, Print);
 
-    /// <summary>The weights that the run was with, to be compared by reference; null where a file was loaded by itself.</summary>
-    internal object? Weights { get; set; }
+    /// <summary>The model that ran; null where a file was loaded by itself.</summary>
+    internal LlamaModel? Source { get; set; }
+
+    /// <summary>What a file says of the weights that the run was with: <see cref="LlamaModel.Print"/>.</summary>
+    internal string? Print { get; init; }
 
     /// <summary>Computes attn.hook_result [T, H, D] of a layer from its z; null where no model is at hand.</summary>
     internal Action<int, ReadOnlyMemory<float>, float[]>? ResultSource { get; set; }
@@ -133,7 +136,7 @@ public sealed class ActivationCache
     {
         string name = point.Name(layer);
         // A file that was loaded by itself does not tell how many layers its model has.
-        if (Weights is not null && point.IsPerLayer() && (uint)layer >= (uint)Config.NumHiddenLayers)
+        if (Source is not null && point.IsPerLayer() && (uint)layer >= (uint)Config.NumHiddenLayers)
             return $"there is no {name}: the model has layers 0-{Config.NumHiddenLayers - 1}";
         int[] layers = [.. _points.Where(p => p.Point == point).Select(p => p.Layer)];
         if (layers.Length == 0)
@@ -169,6 +172,8 @@ public sealed class ActivationCache
                 ["rope_layout"] = Config.RotaryLayout == RotaryLayout.Halves ? "halves" : "pairs",
             },
         };
+        if (Origin.FindPrint() is { } print)
+            writer.Metadata["weights"] = print;
         if (Changed.Count > 0)
             writer.Metadata["changed"] = string.Join(", ", Changed);
         foreach ((HookPoint point, int layer) in _points)
@@ -273,21 +278,28 @@ public sealed class ActivationCache
 
 /// <summary>Which model a run is of.</summary>
 /// <param name="Config">Its shape.</param>
-/// <param name="Weights">Its weights, to be compared by reference; null where they are not known.</param>
+/// <param name="Model">The model itself, where it is known.</param>
 /// <param name="Name">Its name.</param>
-internal readonly record struct CacheOrigin(LlamaConfig Config, object? Weights, string Name)
+/// <param name="Print">What a file says of its weights.</param>
+internal readonly record struct CacheOrigin(LlamaConfig Config, LlamaModel? Model, string Name, string? Print = null)
 {
-    /// <summary>In what two models of the same shape differ; null where they may be one. A path may be written in several ways: its last part tells.</summary>
+    public static CacheOrigin Of(LlamaModel model) => new(model.Config, model, model.Name);
+
+    /// <summary>What tells its weights from others'; null where nothing does.</summary>
+    public string? FindPrint() => Print ?? Model?.Print();
+
+    /// <summary>In what two models of the same shape differ; null where they may be one.</summary>
     public string? FindOther(CacheOrigin model)
     {
-        bool known = Weights is not null && model.Weights is not null;
-        if (known && ReferenceEquals(Weights, model.Weights))
+        if (Model is not null && ReferenceEquals(Model, model.Model))
             return null;
-        string name = Path.TrimEndingDirectorySeparator(Name), other = Path.TrimEndingDirectorySeparator(model.Name);
+        // A path may be written in several ways: its last part tells.
+        string name = Path.GetFileName(Path.TrimEndingDirectorySeparator(Name)), other = Path.GetFileName(Path.TrimEndingDirectorySeparator(model.Name));
         // A file need not say what it is of.
-        if (name.Length > 0 && Path.GetFileName(name) != Path.GetFileName(other))
-            return $"it is of '{Said.Name(Name)}'";
-        // Models made of random numbers have all one name.
-        return known && Name == "random" ? "its weights are others" : null;
+        string? named = name.Length > 0 && name != other ? $"it is of '{Said.Name(Name)}'" : null;
+        // A model may have been renamed, or another be called the same: where both weights are known, they decide.
+        if (FindPrint() is { } print && model.FindPrint() is { } otherPrint)
+            return print == otherPrint ? null : named ?? "its weights are others";
+        return named;
     }
 }
