@@ -38,7 +38,7 @@ internal static unsafe class ModelHash
             var hashes = new byte[parts.Count][];
             Parallel.For(0, parts.Count, i => hashes[i] = parts[i]());
             using var whole = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-            whole.AppendData(Encoding.UTF8.GetBytes(WeightsPrint.Shape(model)));
+            whole.AppendData(Encoding.UTF8.GetBytes(WeightsFingerprint.Shape(model)));
             foreach (byte[] hash in hashes)
                 whole.AppendData(hash);
             return Convert.ToHexStringLower(whole.GetHashAndReset());
@@ -54,7 +54,7 @@ internal static unsafe class ModelHash
     private static byte[] Hash(WeightMatrix matrix)
     {
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
-        hash.AppendData(Encoding.UTF8.GetBytes(WeightsPrint.Shape(matrix)));
+        hash.AppendData(Encoding.UTF8.GetBytes(WeightsFingerprint.Shape(matrix)));
         long bytes = (long)matrix.RowBytes * matrix.Rows;
         for (long at = 0; at < bytes; at += MostBytesAtOnce)
             hash.AppendData(new ReadOnlySpan<byte>(matrix.Row(0) + at, (int)Math.Min(MostBytesAtOnce, bytes - at)));

@@ -16,7 +16,7 @@ public sealed class LlamaModel : IDisposable
     private int _sessions;
     private int _readAhead;
     private volatile bool _disposed;
-    private volatile string? _print;
+    private volatile string? _fingerprint;
 
     private LlamaModel(string name, LlamaConfig config, LlamaWeights weights, ModelSource? source)
     {
@@ -161,19 +161,19 @@ public sealed class LlamaModel : IDisposable
     }
 
     /// <summary>What tells its weights from others', taken when it is first asked for; null where that is after they were let go of, or were cut short.</summary>
-    internal string? Print()
+    internal string? Fingerprint()
     {
         lock (_lifetime)
         {
-            if (_print is not null || (_disposed && _sessions == 0))
-                return _print;
+            if (_fingerprint is not null || (_disposed && _sessions == 0))
+                return _fingerprint;
             _sessions++;
         }
 
         try
         {
             CheckWeights();
-            return _print = WeightsPrint.Of(this);
+            return _fingerprint = WeightsFingerprint.Of(this);
         }
         catch (ModelFormatException)
         {

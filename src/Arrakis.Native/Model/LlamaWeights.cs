@@ -31,6 +31,9 @@ internal sealed class LlamaLayer
 
     /// <summary>W_down [D, F].</summary>
     public required WeightMatrix Down { get; init; }
+
+    /// <summary>All of them, in the order in which a pass reads them.</summary>
+    public WeightMatrix[] Matrices => [Query, Key, Value, Output, Gate, Up, Down];
 }
 
 /// <summary>All weights of a model, bound to their memory and checked against the configuration. Norm weights are copied as floats; matrices are not copied.</summary>

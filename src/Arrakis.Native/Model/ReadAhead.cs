@@ -67,7 +67,7 @@ internal sealed partial class ReadAhead(LlamaWeights weights, Func<bool> stop)
             for (int layer = 0; layer < weights.Layers.Length; layer++)
             {
                 LlamaLayer w = weights.Layers[layer];
-                foreach (WeightMatrix matrix in new[] { w.Query, w.Key, w.Value, w.Output, w.Gate, w.Up, w.Down })
+                foreach (WeightMatrix matrix in w.Matrices)
                 {
                     if (!Read(matrix))
                         return false;

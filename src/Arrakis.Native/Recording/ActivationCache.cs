@@ -71,13 +71,13 @@ public sealed class ActivationCache
     internal LlamaConfig Config { get; set; }
 
     /// <summary>Which model's run this is.</summary>
-    internal CacheOrigin Origin => new(Config, Source, Model, Print);
+    internal CacheOrigin Origin => new(Config, Source, Model, Fingerprint);
 
     /// <summary>The model that ran; null where a file was loaded by itself.</summary>
     internal LlamaModel? Source { get; set; }
 
-    /// <summary>What a file says of the weights that the run was with: <see cref="LlamaModel.Print"/>.</summary>
-    internal string? Print { get; init; }
+    /// <summary>What a file says of the weights that the run was with: <see cref="LlamaModel.Fingerprint"/>.</summary>
+    internal string? Fingerprint { get; init; }
 
     /// <summary>Computes attn.hook_result [T, H, D] of a layer from its z; null where no model is at hand.</summary>
     internal Action<int, ReadOnlyMemory<float>, float[]>? ResultSource { get; set; }
@@ -172,8 +172,8 @@ public sealed class ActivationCache
                 ["rope_layout"] = Config.RotaryLayout == RotaryLayout.Halves ? "halves" : "pairs",
             },
         };
-        if (Origin.FindPrint() is { } print)
-            writer.Metadata["weights"] = print;
+        if (Origin.FindFingerprint() is { } fingerprint)
+            writer.Metadata["weights"] = fingerprint;
         if (Changed.Count > 0)
             writer.Metadata["changed"] = string.Join(", ", Changed);
         foreach ((HookPoint point, int layer) in _points)
@@ -280,13 +280,13 @@ public sealed class ActivationCache
 /// <param name="Config">Its shape.</param>
 /// <param name="Model">The model itself, where it is known.</param>
 /// <param name="Name">Its name.</param>
-/// <param name="Print">What a file says of its weights.</param>
-internal readonly record struct CacheOrigin(LlamaConfig Config, LlamaModel? Model, string Name, string? Print = null)
+/// <param name="Fingerprint">What a file says of its weights.</param>
+internal readonly record struct CacheOrigin(LlamaConfig Config, LlamaModel? Model, string Name, string? Fingerprint = null)
 {
     public static CacheOrigin Of(LlamaModel model) => new(model.Config, model, model.Name);
 
     /// <summary>What tells its weights from others'; null where nothing does.</summary>
-    public string? FindPrint() => Print ?? Model?.Print();
+    public string? FindFingerprint() => Fingerprint ?? Model?.Fingerprint();
 
     /// <summary>In what two models of the same shape differ; null where they may be one.</summary>
     public string? FindOther(CacheOrigin model)
@@ -298,8 +298,8 @@ internal readonly record struct CacheOrigin(LlamaConfig Config, LlamaModel? Mode
         // A file need not say what it is of.
         string? named = name.Length > 0 && name != other ? $"it is of '{Said.Name(Name)}'" : null;
         // A model may have been renamed, or another be called the same: where both weights are known, they decide.
-        if (FindPrint() is { } print && model.FindPrint() is { } otherPrint)
-            return print == otherPrint ? null : named ?? "its weights are others";
+        if (FindFingerprint() is { } fingerprint && model.FindFingerprint() is { } otherFingerprint)
+            return fingerprint == otherFingerprint ? null : named ?? "its weights are others";
         return named;
     }
 }

@@ -46,7 +46,7 @@ internal static class CacheFile
         var cache = new ActivationCache(config, [.. tensors.Select(t => (t.Point, t.Layer))], (point, layer) => slots[(point, layer)], values.Length)
         {
             Model = Meta(file, "model"),
-            Print = Meta(file, "weights") is { Length: > 0 } print ? print : null,
+            Fingerprint = Meta(file, "weights") is { Length: > 0 } fingerprint ? fingerprint : null,
             Changed = ReadChanged(path, Meta(file, "changed")),
         };
         cache.Fill(ids, past, slot => values[slot]);

@@ -10,7 +10,7 @@ namespace Arrakis.Native.Model;
 /// Tells a model from others, whatever they are called, without reading all of it: SHA-256 over its shape, its norms and, of every matrix, short pieces spread evenly. Training
 /// changes a matrix throughout, and so do another seed and another way to store it. A few numbers that were changed by hand may be missed.
 /// </summary>
-internal static unsafe class WeightsPrint
+internal static unsafe class WeightsFingerprint
 {
     // A page fault each, where the weights are a file's: some thousands for a whole model.
     private const int Pieces = 16, PieceBytes = 64;
@@ -21,22 +21,10 @@ internal static unsafe class WeightsPrint
         using var hash = IncrementalHash.CreateHash(HashAlgorithmName.SHA256);
         hash.AppendData(Encoding.UTF8.GetBytes(Shape(model)));
         LlamaWeights weights = model.Weights;
-        Add(hash, weights.Embedding);
-        foreach (LlamaLayer w in weights.Layers)
-        {
-            Add(hash, w.AttentionNorm);
-            Add(hash, w.Query);
-            Add(hash, w.Key);
-            Add(hash, w.Value);
-            Add(hash, w.Output);
-            Add(hash, w.MlpNorm);
-            Add(hash, w.Gate);
-            Add(hash, w.Up);
-            Add(hash, w.Down);
-        }
-
-        Add(hash, weights.FinalNorm);
-        Add(hash, weights.Unembedding);
+        foreach (WeightMatrix matrix in new[] { weights.Embedding, weights.Unembedding }.Concat(weights.Layers.SelectMany(layer => layer.Matrices)))
+            Add(hash, matrix);
+        foreach (float[] norm in weights.Layers.SelectMany(layer => new[] { layer.AttentionNorm, layer.MlpNorm }).Append(weights.FinalNorm))
+            hash.AppendData(MemoryMarshal.AsBytes<float>(norm));
         return Convert.ToHexStringLower(hash.GetHashAndReset());
     }
 
@@ -55,8 +43,6 @@ internal static unsafe class WeightsPrint
 
     /// <summary>What a matrix is, before its numbers.</summary>
     public static string Shape(WeightMatrix matrix) => string.Create(CultureInfo.InvariantCulture, $"{matrix.Type} {matrix.Rows} {matrix.Columns}");
-
-    private static void Add(IncrementalHash hash, float[] norm) => hash.AppendData(MemoryMarshal.AsBytes<float>(norm));
 
     private static void Add(IncrementalHash hash, WeightMatrix matrix)
     {
