@@ -43,12 +43,12 @@ public sealed class AotTests(Delivery delivery)
     }
 
     [Theory]
-    [InlineData("linux-arm64", "arrakis", true)]
-    [InlineData("osx-arm64", "arrakis", false)]
-    [InlineData("win-x64", "arrakis.exe", false)]
-    public async Task The_command_publishes_for_other_machines(string runtime, string program, bool trimmed)
+    [InlineData("linux-arm64", "arrakis")]
+    [InlineData("osx-arm64", "arrakis")]
+    [InlineData("win-x64", "arrakis.exe")]
+    public async Task The_command_publishes_for_other_machines(string runtime, string program)
     {
-        string folder = await delivery.Published("src/Arrakis.Cli", runtime, "SelfContained=true", $"PublishTrimmed={trimmed}");
+        string folder = await delivery.Published("src/Arrakis.Cli", runtime, "SelfContained=true", "PublishTrimmed=true");
         Assert.True(new FileInfo(Path.Combine(folder, program)).Length > 0);
         Assert.True(File.Exists(Path.Combine(folder, "models", "induction", "model.safetensors")));
     }
